@@ -1,0 +1,90 @@
+// Gemma as equations over one batch. Knows no text: ids in, logits out.
+#pragma once
+#include "bezel/result.h"
+#include "formats/tensor_file.h"
+#include "kernels/ops.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace bezel {
+
+// New tokens of one or more sequences. Rows of one sequence stand together with ascending positions,
+// starting at kv.length(seq).
+struct Batch {
+  std::vector<std::int32_t> ids;  // [T]
+  std::vector<RowPos> rows;       // [T]
+  std::vector<int> read;          // rows whose logits are wanted, ascending; may be empty
+
+  int size() const { return static_cast<int>(ids.size()); }
+  void add(int seq, int pos, std::int32_t id, bool read_row) {
+    if (read_row) read.push_back(size());
+    ids.push_back(id);
+    rows.push_back({seq, pos});
+  }
+};
+
+struct Layer {
+  LayerConfig cfg;
+  int index = 0;
+  const float *norm_attn_in = nullptr, *norm_attn_out = nullptr, *norm_ffn_in = nullptr,
+              *norm_ffn_out = nullptr, *norm_q = nullptr, *norm_k = nullptr;
+  Linear wq, wk, wv, wo, w_gate, w_up, w_down;
+  // E-series
+  Linear ple_gate, ple_proj;
+  const float* norm_ple = nullptr;
+  // mixture of experts; expert e's rows follow those of e - 1
+  Linear router, expert_gate_up, expert_gate, expert_up, expert_down;
+  const float *router_scale = nullptr, *expert_scale = nullptr, *norm_dense_out = nullptr,
+              *norm_moe_in = nullptr, *norm_moe_out = nullptr;
+  float out_scale = 1;
+
+  bool owns_kv() const { return cfg.kv_from == index; }
+};
+
+// Called with intermediate results, rows = the batch's read rows in order: ("embedding", -1),
+// ("layer", n), ("final_norm", -1). Only complete when every row is read.
+using Tap = std::function<void(const char* what, int layer, ConstMat x)>;
+
+class Model {
+ public:
+  // Checks every tensor's shape and type against the configuration; a mistake is one sentence.
+  static Result<std::unique_ptr<Model>> load(TensorFile file);
+
+  const Config& config() const { return config_; }
+  const TensorFile& file() const { return file_; }
+
+  // Logits [read rows, V] after the soft cap, valid until the caller's frame ends. Extends `kv`,
+  // which must have room (KvCache::reserve). Numeric error names the layer.
+  Result<Mat> forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap = nullptr) const;
+
+  // Arena bytes that forward needs for batches of up to max_rows with max_read read rows.
+  std::size_t scratch_bytes(int max_rows, int max_read, int context, int n_threads) const;
+  // Weight bytes one decoded token touches at depth `depth` (weights and K/V), for GB/s figures.
+  std::uint64_t bytes_per_token(int depth, DType kv_type) const;
+
+ private:
+  struct Pass;  // one forward pass's batch state
+  Model(TensorFile file, Config config) : file_(std::move(file)), config_(std::move(config)) {}
+  Status bind();
+  Mat embed(Ops& op, const Batch& b) const;
+  Mat per_layer_inputs(Ops& op, ConstMat h, const Batch& b) const;
+  void attend(const Layer& l, Pass& p) const;
+  void feed_forward(const Layer& l, Pass& p) const;
+  void experts(const Layer& l, Pass& p, Mat y, ConstMat x, ConstMat h) const;
+  void add_per_layer_input(const Layer& l, Pass& p) const;
+
+  TensorFile file_;
+  Config config_;
+  std::vector<Layer> layers_;
+  Linear embedding_, output_, ple_table_, ple_model_proj_;
+  const float *norm_final_ = nullptr, *norm_ple_proj_ = nullptr;
+  std::vector<std::unique_ptr<float[]>> owned_;  // norm weights stored as BF16/F16, or as 1 + w
+};
+
+}  // namespace bezel
