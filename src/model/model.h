@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,8 +48,8 @@ struct Layer {
   bool owns_kv() const { return cfg.kv_from == index; }
 };
 
-// Called with intermediate results, rows = the batch's read rows in order: ("embedding", -1),
-// ("layer", n), ("final_norm", -1). Only complete when every row is read.
+// Called with intermediate results: ("embedding", -1) for all rows, ("layer", n) for the rows that are
+// still alive (all of them when every row is read), ("final_norm", -1) for the read rows.
 using Tap = std::function<void(const char* what, int layer, ConstMat x)>;
 
 class Model {
@@ -72,11 +73,12 @@ class Model {
   struct Pass;  // one forward pass's batch state
   Model(TensorFile file, Config config) : file_(std::move(file)), config_(std::move(config)) {}
   Status bind();
-  Mat embed(Ops& op, const Batch& b) const;
-  Mat per_layer_inputs(Ops& op, ConstMat h, const Batch& b) const;
+  Status bind_layer(class Binder& in, Layer& l);
+  Mat per_layer_inputs(Ops& op, ConstMat h, std::span<const std::int32_t> ids, int first, int n) const;
+  void append_kv(const Layer& l, Pass& p, ConstMat x) const;
   void attend(const Layer& l, Pass& p) const;
   void feed_forward(const Layer& l, Pass& p) const;
-  void experts(const Layer& l, Pass& p, Mat y, ConstMat x, ConstMat h) const;
+  Mat experts(const Layer& l, Ops& op, ConstMat x, ConstMat h) const;
   void add_per_layer_input(const Layer& l, Pass& p) const;
 
   TensorFile file_;
@@ -84,7 +86,7 @@ class Model {
   std::vector<Layer> layers_;
   Linear embedding_, output_, ple_table_, ple_model_proj_;
   const float *norm_final_ = nullptr, *norm_ple_proj_ = nullptr;
-  std::vector<std::unique_ptr<float[]>> owned_;  // norm weights stored as BF16/F16, or as 1 + w
+  std::vector<std::unique_ptr<float[]>> owned_;  // norm weights and scales, as float32
 };
 
 }  // namespace bezel

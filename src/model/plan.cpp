@@ -1,0 +1,61 @@
+// What a forward pass needs and touches, computed before it runs.
+#include "model/model.h"
+
+#include <algorithm>
+
+namespace bezel {
+
+std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_threads) const {
+  const Config& c = config_;
+  const auto rows = static_cast<std::size_t>(max_rows), read = static_cast<std::size_t>(max_read);
+  const auto mat = [](std::size_t r, int cols) {
+    return Scratch::mat_bytes(r, static_cast<std::size_t>(cols)) + 64;
+  };
+  std::size_t carried = mat(rows, c.width) + mat(read, c.vocab) + mat(read, c.width);
+  carried += mat(rows, c.last_append * c.ple_dim);
+  carried += mat(read, (c.n_layers() - c.last_append) * c.ple_dim);
+  std::size_t worst = 0;
+  int max_in = c.width, max_heads = 0, max_head_dim = 0, max_pairs = 0;
+  for (const LayerConfig& l : c.layers) {
+    const int Hd = l.attn.heads_q * l.attn.head_dim, Kd = l.attn.heads_kv * l.attn.head_dim;
+    const std::size_t attend = mat(rows, c.width) * 2 + mat(rows, Kd) * 2 + mat(rows, Hd) * 2;
+    std::size_t ffn = mat(rows, c.width) * 2 + mat(rows, l.ffn_dim) * 2;
+    if (c.experts > 0)
+      ffn += mat(rows, c.width) * 5 + mat(rows, c.experts) * 2 + mat(rows, 2 * c.expert_dim);
+    const std::size_t ple = mat(rows, c.ple_dim) + mat(rows, c.width);
+    worst = std::max({worst, attend, ffn, ple});
+    max_in = std::max({max_in, Hd, l.ffn_dim, c.expert_dim});
+    max_heads = std::max(max_heads, l.attn.heads_q);
+    max_head_dim = std::max(max_head_dim, l.attn.head_dim);
+    max_pairs = std::max(max_pairs, l.rope.pairs);
+  }
+  worst = std::max(worst, mat(rows, c.n_layers() * c.ple_dim));  // token part of the per-layer inputs
+  carried += mat(rows, max_pairs) * 8;                           // two kinds, all and read rows, cos and sin
+  return carried + worst +
+         Ops::scratch_bytes(max_rows, max_in, max_heads, max_head_dim, context, n_threads);
+}
+
+std::uint64_t Model::bytes_per_token(int depth, DType kv_type) const {
+  const auto bytes = [](const Linear& w) {
+    return w.row_bytes * static_cast<std::uint64_t>(w.present() ? w.out : 0);
+  };
+  const std::uint64_t value = kv_type == DType::F32 ? 4 : 2;
+  std::uint64_t sum = bytes(output_) + embedding_.row_bytes + ple_table_.row_bytes + bytes(ple_model_proj_);
+  for (const Layer& l : layers_) {
+    for (const Linear* w : {&l.wq, &l.wk, &l.wv, &l.wo, &l.w_gate, &l.w_up, &l.w_down, &l.ple_gate,
+                            &l.ple_proj, &l.router})
+      sum += bytes(*w);
+    std::uint64_t experts = 0;
+    for (const Linear* w : {&l.expert_gate_up, &l.expert_gate, &l.expert_up, &l.expert_down})
+      experts += bytes(*w);
+    if (config_.experts > 0)
+      sum += experts / static_cast<std::uint64_t>(config_.experts) * static_cast<std::uint64_t>(config_.experts_used);
+    const AttnShape& a = l.cfg.attn;
+    const int keys = a.window > 0 ? std::min(depth, a.window) : depth;
+    sum += 2 * value * static_cast<std::uint64_t>(keys) * static_cast<std::uint64_t>(a.heads_kv) *
+           static_cast<std::uint64_t>(a.head_dim);
+  }
+  return sum;
+}
+
+}  // namespace bezel
