@@ -1,13 +1,13 @@
 // Files: read-only mapping, whole reads with a limit, atomic writes.
 #pragma once
-#include "bezel/result.h"
-
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <span>
 #include <string>
+
+#include "bezel/result.h"
 
 namespace bezel {
 
@@ -45,7 +45,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(const void* data, std::size_t n);                      // appends
+  void write(const void* data, std::size_t n);                           // appends
   void write_at(std::uint64_t offset, const void* data, std::size_t n);  // into what is written
   Status commit();
 

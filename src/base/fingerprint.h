@@ -20,7 +20,8 @@ class Fingerprint {
   std::uint64_t value() const { return hash_; }
   std::string hex() const {  // 16 digits
     std::string s(16, '0');
-    for (int i = 0; i < 16; ++i) s[static_cast<std::size_t>(i)] = "0123456789abcdef"[(hash_ >> (60 - 4 * i)) & 15U];
+    for (int i = 0; i < 16; ++i)
+      s[static_cast<std::size_t>(i)] = "0123456789abcdef"[(hash_ >> (60 - 4 * i)) & 15U];
     return s;
   }
 

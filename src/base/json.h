@@ -1,9 +1,9 @@
 // The one door to the JSON library: parsing with depth and size limits, and the value type.
 #pragma once
-#include "bezel/result.h"
-
 #include <nlohmann/json.hpp>
 #include <string_view>
+
+#include "bezel/result.h"
 
 namespace bezel {
 
@@ -11,7 +11,8 @@ using Json = nlohmann::ordered_json;  // keeps the order of keys
 
 struct JsonLimits {
   std::size_t max_bytes = 64U << 20U;
-  int max_depth = 128;
+  std::size_t max_depth = 128;
+  std::size_t max_values = 4U << 20U;  // numbers, strings, objects, arrays, ... together
 };
 // Strict JSON; duplicate keys: the last one wins. `where` names the source in the error.
 Result<Json> parse_json(std::string_view text, const std::string& where, JsonLimits limits = {});

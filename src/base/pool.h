@@ -10,7 +10,8 @@ namespace bezel {
 // caller while it works and restores the caller's state after. Workers sleep when idle.
 class ThreadPool {
  public:
-  explicit ThreadPool(int n_threads);  // >= 1, counting the caller
+  // n_threads >= 1, counting the caller; fewer when the system gives no more.
+  explicit ThreadPool(int n_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -1,9 +1,9 @@
 // Bump arena for one forward pass: everything taken inside a frame is given back when it ends.
 #pragma once
-#include "base/view.h"
-
 #include <cstddef>
 #include <memory>
+
+#include "base/view.h"
 
 namespace bezel {
 

@@ -1,9 +1,9 @@
 // Borrowed row-major matrices. A view is three words; copying one never copies the data.
 #pragma once
-#include "base/check.h"
-
 #include <cstddef>
 #include <span>
+
+#include "base/check.h"
 
 namespace bezel {
 

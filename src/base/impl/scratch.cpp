@@ -7,7 +7,9 @@ namespace bezel {
 
 namespace {
 constexpr std::size_t kAlign = 64;
-constexpr std::size_t round_up(std::size_t n) { return (n + kAlign - 1) / kAlign * kAlign; }
+constexpr std::size_t round_up(std::size_t n) {
+  return (n + kAlign - 1) / kAlign * kAlign;
+}
 }  // namespace
 
 Scratch::Scratch(std::size_t size_bytes)
