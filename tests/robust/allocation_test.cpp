@@ -1,0 +1,109 @@
+// Memory that runs out while a model loads: the n-th allocation fails, for every n. Loading ends in
+// std::bad_alloc for the caller or in an Error, never in a crash, and leaks nothing.
+#include "formats/tensor_file.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+namespace {
+
+std::atomic<long> countdown{-1};  // fails when it reaches 0; negative: never
+std::atomic<long> alive{0};
+
+void* allocate(std::size_t n, std::size_t align, bool may_throw) {
+  if (countdown.load() >= 0 && countdown.fetch_sub(1) == 0) {
+    if (may_throw) throw std::bad_alloc();
+    return nullptr;
+  }
+  void* p = std::aligned_alloc(align, (n + align - 1) / align * align);
+  if (p == nullptr && may_throw) throw std::bad_alloc();
+  alive.fetch_add(1);
+  return p;
+}
+void release(void* p) {
+  if (p == nullptr) return;
+  alive.fetch_sub(1);
+  std::free(p);
+}
+constexpr std::size_t kAlign = alignof(std::max_align_t);
+
+}  // namespace
+
+void* operator new(std::size_t n) { return allocate(n, kAlign, true); }
+void* operator new[](std::size_t n) { return allocate(n, kAlign, true); }
+void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return allocate(n, kAlign, false); }
+void* operator new[](std::size_t n, const std::nothrow_t&) noexcept { return allocate(n, kAlign, false); }
+void* operator new(std::size_t n, std::align_val_t a) { return allocate(n, static_cast<std::size_t>(a), true); }
+void* operator new[](std::size_t n, std::align_val_t a) { return allocate(n, static_cast<std::size_t>(a), true); }
+void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
+  return allocate(n, static_cast<std::size_t>(a), false);
+}
+void operator delete(void* p) noexcept { release(p); }
+void operator delete[](void* p) noexcept { release(p); }
+void operator delete(void* p, std::size_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t) noexcept { release(p); }
+void operator delete(void* p, std::align_val_t) noexcept { release(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { release(p); }
+
+namespace bezel {
+namespace {
+
+// Fails allocation 0, 1, 2, … of `load` (every one up to 2,000, then every 97th) until it succeeds;
+// returns how many failures were seen, and whether memory came back each time.
+template <class Load>
+void fail_each_allocation(const Load& load, long least_failures) {
+  load();  // whatever the libraries keep for good is taken here
+  long failures = 0;
+  for (long n = 0;; n += n < 2000 ? 1 : 97) {
+    const long before = alive.load();
+    countdown.store(n);
+    bool done = false;
+    try {
+      done = load();
+    } catch (const std::bad_alloc&) {
+      done = false;
+    }
+    const bool reached = countdown.exchange(-1) < 0;
+    ASSERT_EQ(alive.load(), before) << "memory is lost when allocation " << n << " fails";
+    if (!reached) {
+      EXPECT_TRUE(done);
+      break;
+    }
+    ++failures;
+  }
+  EXPECT_GE(failures, least_failures);
+}
+
+TEST(Allocation, AModelThatLoadsWithoutMemoryEndsCleanlyAtEveryAllocation) {
+  for (const char* name : {"/text/e2b", "/text/26b-a4b/model.gguf", "/text/12b"}) {
+    const std::string path = std::string(BEZEL_FIXTURES) + name;
+    fail_each_allocation(
+        [&] {
+          auto file = open_tensor_file(path);
+          if (!file) return false;
+          return static_cast<bool>(Model::load(*std::move(file)));
+        },
+        100);
+  }
+}
+
+TEST(Allocation, ATokenizerThatLoadsWithoutMemoryEndsCleanlyAtEveryAllocation) {
+  const std::string small = std::string(BEZEL_FIXTURES) + "/tokenizer/small/";
+  fail_each_allocation([&] { return static_cast<bool>(Tokenizer::load_json(small + "tokenizer.json")); }, 10);
+  fail_each_allocation(
+      [&] {
+        auto file = open_tensor_file(small + "tokenizer.gguf");
+        return file && Tokenizer::load(*file);
+      },
+      10);
+}
+
+}  // namespace
+}  // namespace bezel
