@@ -1,0 +1,41 @@
+// The table of AVX2, FMA and F16C (Haswell 2013, Zen 2017 and later).
+#include "kernels/isa/tables.h"
+// clang-format off: V comes first, then the algorithms on it, in the order in which they use each other
+#include "kernels/isa/vec_avx2_inl.h"
+#include "kernels/generic/math_inl.h"
+#include "kernels/generic/rows_inl.h"
+#include "kernels/generic/product_inl.h"
+#include "kernels/generic/attention_inl.h"
+#include "kernels/generic/x86_layout_inl.h"
+// clang-format on
+#if __has_include("kernels/quant/q8_avx2_inl.h")
+#include "kernels/quant/q8_avx2_inl.h"
+#else
+#include "kernels/isa/q8_pending_inl.h"
+#endif
+
+namespace bezel {
+
+const KernelTable kAvx2Table = {
+    .name = "avx2",
+    .needs = kCpuAvx2,
+    .quantize_q8 = quantize_q8,
+    .expand_q8 = expand_q8,
+    .product_q8 = product_q8,
+    .expand_f32 = expand_f32,
+    .product_f32 = product_f32,
+    .sum_squares = sum_squares,
+    .scale_weight = scale_weight,
+    .add = add,
+    .scale = scale,
+    .fma_row = fma_row,
+    .gelu_mul = gelu_mul,
+    .soft_cap = soft_cap,
+    .softmax = softmax,
+    .rope = rope,
+    .attend_segment = attend_segment,
+    .join_segment = join_segment,
+    .store_kv = store_kv,
+};
+
+}  // namespace bezel

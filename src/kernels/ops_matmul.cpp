@@ -1,0 +1,227 @@
+// Matrix products: panels of 16 weight rows are claimed by the pool, expanded once and multiplied
+// with every token. A panel's outputs depend on its rows and the token's inputs only
+// (docs/numerics.md).
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "base/fp_env.h"
+#include "kernels/ops.h"
+
+namespace bezel {
+namespace {
+
+constexpr int kTokenBlock =
+    48;  // tokens handed to a kernel at once; their pointers lie on the stack
+constexpr int kPanelGroup = 4;    // float panels side by side when tokens are few
+constexpr int kFloatChunk = 256;  // inputs of a float panel that stay in the first cache
+constexpr int kMaxGroup = 8;      // products of one matmul call
+constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
+
+constexpr std::size_t align64(std::size_t n) {
+  return (n + 63) / 64 * 64;
+}
+
+int ceil_div(int a, int b) {
+  return (a + b - 1) / b;
+}
+
+std::size_t worker_bytes() {
+  return align64(std::max(panel_bytes_q8(kCutTerms), panel_bytes_f32(kCutTerms)));
+}
+static_assert(kPanelGroup * kFloatChunk <= kCutTerms, "a group of chunks fits where a panel does");
+
+// Where a kernel writes outputs [first, first + n_out) of tokens [t0, t0 + n): straight into y, or
+// aside when the part is to be added, or the last panel is not full.
+struct Target {
+  Mat y;
+  int first, n_out, t0, n;
+  bool adds;
+  float* aside;  // [kTokenBlock][16 * n_panels]
+  int aside_width;
+
+  bool direct() const { return !adds && n_out == aside_width; }
+  float* out() const { return direct() ? y.row(t0) + first : aside; }
+  std::ptrdiff_t stride() const { return direct() ? y.stride : aside_width; }
+  void finish() const {
+    if (direct()) return;
+    for (int t = 0; t < n; ++t) {
+      float* to = y.row(t0 + t) + first;
+      const float* from = aside + static_cast<std::ptrdiff_t>(t) * aside_width;
+      if (!adds)
+        std::memcpy(to, from, sizeof(float) * static_cast<std::size_t>(n_out));
+      else
+        for (int i = 0; i < n_out; ++i) to[i] += from[i];
+    }
+  }
+};
+
+}  // namespace
+
+struct Ops::Rounded {
+  std::int8_t* q = nullptr;
+  float* scale = nullptr;
+  std::int32_t* half_sums = nullptr;
+  std::size_t q_stride = 0, scale_stride = 0, sums_stride = 0;  // elements
+  int n = 0;
+
+  // Row t from input `first` (a multiple of 32) on.
+  Q8ConstRow row(int t, int first) const {
+    const auto r = static_cast<std::size_t>(t);
+    const auto k = static_cast<std::size_t>(first);
+    return {q + r * q_stride + k, scale + r * scale_stride + k / kQ8Block,
+            half_sums + r * sums_stride + k / (kQ8Block / 2)};
+  }
+  static std::size_t bytes(std::size_t rows, std::size_t n_in) {
+    return rows * (align64(n_in) + align64(n_in / 8) + align64(n_in / 4));
+  }
+};
+
+// One product of a group, cut into items of whole panels.
+struct Ops::Task {
+  const Linear* w;
+  Mat y;
+  bool rounded;  // int8 product
+  int n_panels;
+  int panels_per_item;
+  int first_item;
+
+  int n_items() const { return ceil_div(n_panels, panels_per_item); }
+};
+
+Ops::Rounded Ops::round_rows(ConstMat x) {
+  BEZEL_CHECK(x.cols % kQ8Block == 0);
+  const auto n = static_cast<std::size_t>(x.cols);
+  const auto rows = static_cast<std::size_t>(x.rows);
+  Rounded out;
+  out.n = x.cols;
+  out.q_stride = align64(n);
+  out.scale_stride = align64(n / 8) / sizeof(float);
+  out.sums_stride = align64(n / 4) / sizeof(std::int32_t);
+  out.q = reinterpret_cast<std::int8_t*>(scratch_.bytes(rows * out.q_stride));
+  out.scale = reinterpret_cast<float*>(scratch_.bytes(rows * align64(n / 8)));
+  out.half_sums = reinterpret_cast<std::int32_t*>(scratch_.bytes(rows * align64(n / 4)));
+  each_row(x.rows, n * 2, [&](int r) {
+    const auto at = static_cast<std::size_t>(r);
+    const Q8Row row = {out.q + at * out.q_stride, out.scale + at * out.scale_stride,
+                       out.half_sums + at * out.sums_stride};
+    if (!table_.quantize_q8(x.row(r), x.cols, row)) non_finite_ = true;
+  });
+  return out;
+}
+
+void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffer) const {
+  const Linear& w = *task.w;
+  const int first = panel * kPanelRows, n_out = std::min(kPanelRows, w.out - first);
+  const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
+  alignas(64) float aside[kTokenBlock * kPanelRows];
+  std::array<Q8ConstRow, kTokenBlock> in;
+  for (int k = 0; k < w.in; k += kCutTerms) {
+    const int n_k = std::min(kCutTerms, w.in - k);
+    table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);
+    for (int t = 0; t < task.y.rows; t += kTokenBlock) {
+      const int n = std::min(kTokenBlock, task.y.rows - t);
+      for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i, k);
+      const Target to = {task.y, first, n_out, t, n, k > 0, aside, kPanelRows};
+      table_.product_q8(w.type, buffer, n_k, in.data(), n, to.out(), to.stride());
+      to.finish();
+    }
+  }
+}
+
+void Ops::run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
+                  std::byte* buffer) const {
+  const Linear& w = *task.w;
+  const int first = first_panel * kPanelRows,
+            n_out = std::min(n_panels * kPanelRows, w.out - first);
+  float* panels = reinterpret_cast<float*>(buffer);
+  alignas(64) float aside[kTokenBlock * kPanelGroup * kPanelRows];
+  std::array<const float*, kTokenBlock> in;
+  const auto expand = [&](int k, int n_k) {  // panel p at panels + p * n_k * 16
+    for (int p = 0; p < n_panels; ++p) {
+      const int row = first + p * kPanelRows;
+      table_.expand_f32(w.type, w.data + static_cast<std::size_t>(row) * w.row_bytes, w.row_bytes,
+                        std::min(kPanelRows, w.out - row), k, n_k, panels + p * n_k * kPanelRows);
+    }
+  };
+  const bool few = task.y.rows <= kTokenBlock;  // then a chunk is expanded just before its only use
+  for (int part = 0; part < w.in; part += kCutTerms) {
+    const int part_end = std::min(w.in, part + kCutTerms);
+    if (!few) expand(part, part_end - part);
+    for (int t = 0; t < task.y.rows; t += kTokenBlock) {
+      const int n = std::min(kTokenBlock, task.y.rows - t);
+      const Target to = {task.y, first, n_out, t, n, part > 0, aside, n_panels * kPanelRows};
+      for (int k = part; k < part_end; k += kFloatChunk) {
+        const int n_k = std::min(kFloatChunk, part_end - k);
+        if (few) expand(k, n_k);
+        for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i) + k;
+        const float* at = few ? panels : panels + (k - part) * kPanelRows;
+        table_.product_f32(at, std::ptrdiff_t{n_k} * kPanelRows, n_panels, n_k, in.data(), n,
+                           k == part, to.out(), to.stride());
+      }
+      to.finish();
+    }
+  }
+}
+
+void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
+  BEZEL_CHECK(group.size() <= kMaxGroup);
+  if (x.rows == 0) return;
+  const Scratch::Frame frame = scratch_.frame();
+  std::array<Task, kMaxGroup> tasks;
+  std::size_t n_tasks = 0;
+  int n_items = 0;
+  bool any_rounded = false;
+  const int threads = pool_.n_threads();
+  for (const Product& p : group) {
+    const Linear& w = *p.w;
+    BEZEL_CHECK(w.present() && w.in == x.cols && p.y.cols == w.out && p.y.rows == x.rows);
+    Task& task = tasks[n_tasks++];
+    task = {&w, p.y,    is_quantised(w.type) && act_ == Act::Int8, ceil_div(w.out, kPanelRows),
+            1,  n_items};
+    any_rounded |= task.rounded;
+    if (x.rows <= kTokenBlock) {
+      const int worth = static_cast<int>(kItemBytes / (w.row_bytes * kPanelRows)) + 1;
+      const int step = task.rounded ? 1 : kPanelGroup;
+      task.panels_per_item =
+          step * std::max(1, std::min(worth, task.n_panels / (threads * 4)) / step);
+    }
+    n_items += task.n_items();
+  }
+  const Rounded rounded = any_rounded ? round_rows(x) : Rounded{};
+  const std::size_t buffer_bytes = worker_bytes();
+  std::byte* buffers = scratch_.bytes(buffer_bytes * static_cast<std::size_t>(threads));
+  const int panels_at_once = x.rows <= kTokenBlock ? kPanelGroup : 1;
+  pool_.run(n_items, [&](int item, int worker) {
+    std::size_t i = n_tasks - 1;
+    while (tasks[i].first_item > item) --i;
+    const Task& task = tasks[i];
+    std::byte* buffer = buffers + buffer_bytes * static_cast<std::size_t>(worker);
+    const int begin = (item - task.first_item) * task.panels_per_item;
+    const int end = std::min(task.n_panels, begin + task.panels_per_item);
+    const int step = task.rounded ? 1 : panels_at_once;
+    for (int p = begin; p < end; p += step)
+      if (task.rounded)
+        run_q8(task, rounded, p, buffer);
+      else
+        run_f32(task, x, p, std::min(step, end - p), buffer);
+  });
+}
+
+Mat Ops::matmul(const Linear& w, ConstMat x) {
+  const Mat y = mat(x.rows, w.out);
+  matmul({{y, &w}}, x);
+  return y;
+}
+
+std::size_t Ops::scratch_bytes(int max_rows, int max_in, int max_heads_q, int max_head_dim,
+                               int max_positions, int n_threads) {
+  const auto threads = static_cast<std::size_t>(n_threads);
+  const std::size_t products =
+      Rounded::bytes(static_cast<std::size_t>(max_rows), static_cast<std::size_t>(max_in)) +
+      4 * std::size_t{64} + threads * worker_bytes();
+  return std::max(products, attention_scratch_bytes(max_rows, max_heads_q, max_head_dim,
+                                                    max_positions, n_threads));
+}
+
+}  // namespace bezel
