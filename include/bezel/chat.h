@@ -1,0 +1,52 @@
+// A conversation: history, answers, saving, and making room when the context runs out.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bezel/engine.h"
+#include "bezel/result.h"
+
+namespace bezel {
+
+// Borrows the engine. One thread at a time.
+class Chat {
+ public:
+  explicit Chat(Engine& engine) : engine_(engine) {}
+
+  using OnEvent = std::function<bool(const Event&)>;
+
+  // Asks and keeps question and answer. `rules` gives everything but the prompt. A cancelled answer
+  // is kept as far as it came; after an Error the history is as before.
+  Result<Done> ask(const std::string& text, const Request& rules, const OnEvent& on_event);
+
+  const std::string& system() const { return system_; }
+  void set_system(std::string text) { system_ = std::move(text); }
+  const std::vector<Turn>& turns() const { return turns_; }  // without the system text
+  void clear() { turns_.clear(); }
+
+  // Tokens of the conversation as it would be sent now.
+  Result<int> used_tokens() const;
+
+  // Has the model write a summary, which takes the history's place. When the history is too long
+  // even for that, its oldest exchanges are left out of the summary; `dropped` counts them. A
+  // cancelled summary is an Error and changes nothing.
+  struct Compacted {
+    int before = 0, after = 0;  // tokens
+    int dropped = 0;            // exchanges left out
+  };
+  Result<Compacted> compact(const Request& rules, const OnEvent& on_event);
+
+  // JSON: {"system": text, "turns": [{"role": ..., "text": ...}]}.
+  Status save(const std::string& path) const;
+  Status load(const std::string& path);
+
+ private:
+  std::vector<Turn> with_system(const std::vector<Turn>& turns) const;
+
+  Engine& engine_;
+  std::string system_;
+  std::vector<Turn> turns_;
+};
+
+}  // namespace bezel

@@ -1,0 +1,148 @@
+// The porch: a loaded model that turns prompts into answers. Std includes only; callers never see
+// tensors. What was computed for the last prompt is kept, and reused for what the next one shares.
+#pragma once
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "bezel/result.h"
+
+namespace bezel {
+
+using TokenId = std::int32_t;
+
+enum class ActKind { Int8, F32 };      // how activations meet quantised weights
+enum class KvKind { F32, F16, BF16 };  // what keys and values are kept as
+
+struct EngineOptions {
+  std::string model_path;  // .gguf file or Hugging Face folder
+  int threads = 0;         // 0 = one per physical core that this process may use
+  std::string isa;         // kernel table by name; empty = the best that runs here
+  ActKind act = ActKind::Int8;
+  KvKind kv = KvKind::F16;
+  int context = 0;  // positions; 0 = what fits in half of the free memory
+  int chunk = 0;    // most prompt rows in one forward pass; 0 = a good number
+};
+
+// Bytes, stated before they are taken.
+struct MemoryPlan {
+  std::uint64_t mapped = 0;     // the model's files, read as they lie (shared, reclaimable)
+  std::uint64_t kv = 0;         // keys and values when the context is full
+  std::uint64_t scratch = 0;    // intermediate results of one forward pass
+  std::uint64_t tokenizer = 0;  // estimate; 0 when none is loaded
+  std::uint64_t base = 0;       // program, threads' panels, tables: estimate
+
+  std::uint64_t anonymous() const { return kv + scratch + tokenizer + base; }
+};
+
+// The rules of choosing a token, applied in this order to the model's row of logits: bias,
+// penalties, mask (suppressed ids), temperature, top_k, top_p, min_p, draw. Candidates are ordered
+// by value descending, then id ascending.
+struct Sampling {
+  float temperature = 1;         // 0 = the best id always (ties: the lowest id); else 0.001 to 100
+  int top_k = 0;                 // keep the k best; 0 = all
+  float top_p = 1;               // keep the shortest prefix with at least this probability; 1 = all
+  float min_p = 0;               // keep what has at least this share of the best's probability
+  float repetition_penalty = 1;  // x > 0: x / r, else x * r, for ids in prompt or answer
+  float presence_penalty = 0;    // subtracted once for ids in the answer
+  float frequency_penalty = 0;   // subtracted for every occurrence in the answer
+  std::vector<std::pair<TokenId, float>> bias;  // added; -infinity bans an id
+  std::uint64_t seed = 0;                       // the draw at position n depends on (seed, n) alone
+};
+
+struct Request {
+  std::vector<TokenId> prompt;  // whole: bos, markers, everything
+  Sampling sampling;
+  int max_tokens = 0;                         // 0 = up to the end of the context
+  std::vector<std::string> stop;              // texts that end the answer; not part of it
+  int logprobs = -1;                          // -1: none; n >= 0: of the chosen id and the n best
+  bool show_markers = false;                  // control tokens in the answer appear as their text
+  const std::atomic<bool>* cancel = nullptr;  // checked between forward passes
+};
+
+struct TokenLogprob {
+  TokenId id = 0;
+  float logprob = 0;  // natural log of the model's own probability, before every rule of Sampling
+};
+
+// Part of the prompt is read.
+struct PromptProgress {
+  int done = 0, total = 0;  // tokens; `done` counts what was reused
+};
+// A token was chosen. `text` is whole UTF-8; it may be empty (text is held back while it could
+// become a stop text or is part of a character) or end earlier tokens. A last one with id -1
+// carries what was held.
+struct TextPiece {
+  std::string text;
+  TokenId id = -1;
+  float logprob = 0;               // only when asked for
+  std::vector<TokenLogprob> best;  // best first; only when asked for
+};
+using Event = std::variant<PromptProgress, TextPiece>;
+
+enum class DoneReason {
+  EndToken,     // the model ended its answer
+  StopText,     // a stop text appeared
+  MaxTokens,    // as long as asked for
+  ContextFull,  // no position is left
+  Cancelled,    // by the caller
+};
+
+struct Done {
+  DoneReason reason = DoneReason::EndToken;
+  std::string stop_text;     // which stop text, for StopText
+  std::vector<TokenId> ids;  // the answer, with its end token if there was one
+  int prompt_tokens = 0;
+  int reused_tokens = 0;  // prompt tokens whose keys and values were still there
+  double prompt_seconds = 0, answer_seconds = 0;
+};
+
+struct Turn {
+  std::string role;  // "system", "user" or "assistant"
+  std::string text;
+};
+
+struct EngineInfo {
+  std::string family, variant;  // "gemma4", "E2B"
+  std::string isa;              // kernel table in use
+  std::string tokenizer;        // kind, for display
+  int threads = 0;
+  int context = 0;        // positions available here
+  int model_context = 0;  // positions the model was trained for
+  int vocab = 0;
+  bool has_template = false;  // the file holds a chat template
+  std::string template_note;  // why the family's built-in template is used instead; may be empty
+  MemoryPlan memory;
+};
+
+// One thread at a time; only the atomic of Request::cancel may be touched by others.
+class Engine {
+ public:
+  // std::bad_alloc while loading becomes an Error.
+  static Result<std::unique_ptr<Engine>> load(const EngineOptions& options);
+  virtual ~Engine() = default;
+
+  virtual const EngineInfo& info() const = 0;
+  // Temperature, top_k and top_p as the model's own files state them.
+  virtual Sampling default_sampling() const = 0;
+
+  // Ids of a text that is no conversation: bos, then the text. `markers`: marker strings in it
+  // become control tokens; otherwise they stay text.
+  virtual std::vector<TokenId> raw_prompt(std::string_view text, bool markers) const = 0;
+  // Ids of a conversation, up to where the model's answer begins.
+  virtual Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns) const = 0;
+
+  // Reads the prompt and answers. `on_event` runs on this thread; returning false cancels. An
+  // Error: the prompt does not fit (with numbers), a rule is out of range, no memory, or a numeric
+  // error.
+  virtual Result<Done> generate(const Request& request,
+                                const std::function<bool(const Event&)>& on_event) = 0;
+};
+
+}  // namespace bezel

@@ -1,0 +1,239 @@
+// Engine: a Runner with a tokenizer, and the loop that turns logits into an answer.
+#include "bezel/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <new>
+#include <optional>
+#include <span>
+
+#include "base/fp_env.h"
+#include "engine/runner.h"
+#include "engine/sampler.h"
+#include "engine/stop.h"
+#include "text/prompt.h"
+#include "text/tokenizer.h"
+
+namespace bezel {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using OnEvent = std::function<bool(const Event&)>;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+bool cancelled(const Request& r) {
+  return r.cancel != nullptr && r.cancel->load();
+}
+
+class LocalEngine final : public Engine {
+ public:
+  LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer);
+
+  const EngineInfo& info() const override { return info_; }
+  Sampling default_sampling() const override;
+  std::vector<TokenId> raw_prompt(std::string_view text, bool markers) const override;
+  Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns) const override;
+  Result<Done> generate(const Request& request, const OnEvent& on_event) override;
+
+ private:
+  Status check(const Request& request) const;
+  Result<bool> read_prompt(const Request& request, const OnEvent& on_event, Done& done);
+  Result<Done> answer(const Request& request, const OnEvent& on_event, Done done);
+  TextPiece piece_of(const Request& request, TokenId id, std::string text) const;
+  Status feed_one(TokenId id);
+  bool ends_answer(TokenId id) const {
+    return std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end();
+  }
+
+  std::unique_ptr<Runner> runner_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  StyleChoice style_;
+  std::vector<TokenId> end_ids_;
+  EngineInfo info_;
+  std::vector<TokenId> held_;  // ids whose keys and values the cache holds
+  std::vector<float> row_;     // logits of the last position, [V]
+};
+
+LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer)
+    : runner_(std::move(runner)),
+      tokenizer_(std::move(tokenizer)),
+      style_(choose_style(*tokenizer_, runner_->model().file().chat_template,
+                          runner_->config().ple_dim > 0)),
+      end_ids_(end_ids(*tokenizer_, generation_defaults(runner_->model().file()).eos)) {
+  const Config& c = runner_->config();
+  info_ = {.family = c.family,
+           .variant = c.variant,
+           .isa = runner_->table().name,
+           .tokenizer = tokenizer_->kind(),
+           .threads = runner_->threads(),
+           .context = runner_->context(),
+           .model_context = c.context,
+           .vocab = c.vocab,
+           .has_template = !runner_->model().file().chat_template.empty(),
+           .template_note = style_.warning,
+           .memory = runner_->memory()};
+}
+
+Sampling LocalEngine::default_sampling() const {
+  const GenerationDefaults d = generation_defaults(runner_->model().file());
+  Sampling s;
+  s.temperature = d.temperature;
+  s.top_k = d.top_k;
+  s.top_p = d.top_p;
+  return s;
+}
+
+std::vector<TokenId> LocalEngine::raw_prompt(std::string_view text, bool markers) const {
+  std::vector<TokenId> ids = markers ? tokenizer_->encode(text) : tokenizer_->encode_plain(text);
+  const TokenId bos = tokenizer_->bos();
+  if (bos >= 0 && (ids.empty() || ids.front() != bos)) ids.insert(ids.begin(), bos);
+  return ids;
+}
+
+Result<std::vector<TokenId>> LocalEngine::chat_prompt(const std::vector<Turn>& turns) const {
+  std::vector<Message> messages;
+  for (const Turn& t : turns) messages.push_back({t.role, t.text});
+  return render_chat(*tokenizer_, style_.style, messages);
+}
+
+Status LocalEngine::check(const Request& r) const {
+  if (r.prompt.empty()) return Error{Errc::BadInput, "the prompt is empty", ""};
+  const auto room = static_cast<std::size_t>(info_.context);
+  if (r.prompt.size() > room)
+    return Error{Errc::TooLarge,
+                 fmt::format("the prompt has {} tokens and the context {}; shorten the prompt{}",
+                             r.prompt.size(), room,
+                             info_.context < info_.model_context ? " or raise --ctx" : ""),
+                 ""};
+  if (r.max_tokens < 0)
+    return Error{Errc::BadInput, fmt::format("an answer cannot have {} tokens", r.max_tokens), ""};
+  for (const std::string& s : r.stop)
+    if (s.empty()) return Error{Errc::BadInput, "a stop text must not be empty", ""};
+  return check_sampling(r.sampling, info_.vocab);
+}
+
+// Brings the cache to the whole prompt and row_ to its last logits. False when cancelled.
+Result<bool> LocalEngine::read_prompt(const Request& r, const OnEvent& on_event, Done& done) {
+  const auto start = Clock::now();
+  const auto common = static_cast<std::size_t>(
+      std::mismatch(r.prompt.begin(), r.prompt.end(), held_.begin(), held_.end()).first -
+      r.prompt.begin());
+  // The last token always runs: its logits are needed.
+  const std::size_t keep = std::min(common, r.prompt.size() - 1);
+  const std::size_t kept = runner_->rewind(static_cast<int>(keep)) ? keep : 0;
+  const std::span<const TokenId> fresh = std::span(r.prompt).subspan(kept);
+  const int total = static_cast<int>(r.prompt.size());
+  done.prompt_tokens = total;
+  done.reused_tokens = static_cast<int>(kept);
+
+  Runner::Hooks hooks;
+  hooks.rows = [&](int, ConstMat logits) {
+    const auto last = logits.row_span(logits.rows - 1);
+    row_.assign(last.begin(), last.end());
+    return true;
+  };
+  hooks.progress = [&](int n) {
+    return on_event(PromptProgress{static_cast<int>(kept) + n, total}) && !cancelled(r);
+  };
+  const Status read = runner_->feed(fresh, fresh.size() - 1, hooks);
+  held_.assign(r.prompt.begin(), r.prompt.begin() + runner_->length());
+  done.prompt_seconds = seconds_since(start);
+  if (read) return true;
+  if (read.error().code == Errc::Cancelled) return false;
+  return read.error();
+}
+
+TextPiece LocalEngine::piece_of(const Request& r, TokenId id, std::string text) const {
+  TextPiece piece;
+  piece.text = std::move(text);
+  piece.id = id;
+  if (r.logprobs < 0) return piece;
+  const double x = static_cast<double>(row_[static_cast<std::size_t>(id)]);
+  piece.logprob = static_cast<float>(x - log_sum_exp(row_));
+  if (r.logprobs > 0) piece.best = best_logprobs(row_, r.logprobs);
+  return piece;
+}
+
+// Runs one chosen token; row_ becomes the logits after it.
+Status LocalEngine::feed_one(TokenId id) {
+  Runner::Hooks hooks;
+  hooks.rows = [&](int, ConstMat logits) {
+    const auto last = logits.row_span(0);
+    row_.assign(last.begin(), last.end());
+    return true;
+  };
+  const Status status = runner_->feed({&id, 1}, 0, hooks);
+  if (status) held_.push_back(id);
+  return status;
+}
+
+Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done done) {
+  const auto start = Clock::now();
+  Sampler sampler(r.sampling, runner_->config().suppress, r.prompt);
+  StopScanner stop(r.stop);
+  Detokenizer text(*tokenizer_, r.show_markers);
+  std::optional<DoneReason> reason;
+  while (!reason) {
+    BEZEL_TRY(const TokenId id, sampler.choose(row_, held_.size()));
+    done.ids.push_back(id);
+    if (ends_answer(id)) {
+      reason = DoneReason::EndToken;
+      break;
+    }
+    const bool go_on = on_event(piece_of(r, id, stop.push(text.push(id))));
+    if (stop.stopped()) {
+      reason = DoneReason::StopText;
+    } else if (!go_on || cancelled(r)) {
+      reason = DoneReason::Cancelled;
+    } else if (static_cast<int>(done.ids.size()) == r.max_tokens) {
+      reason = DoneReason::MaxTokens;
+    } else if (runner_->length() == info_.context) {
+      reason = DoneReason::ContextFull;
+    } else if (const Status fed = feed_one(id); !fed) {
+      held_.resize(static_cast<std::size_t>(runner_->length()));
+      return fed.error();
+    }
+  }
+  std::string rest = stop.push(text.finish()) + stop.finish();
+  if (stop.stopped()) reason = DoneReason::StopText;
+  if (!rest.empty()) {
+    TextPiece last;
+    last.text = std::move(rest);
+    on_event(last);
+  }
+  done.reason = *reason;
+  done.stop_text = stop.found();
+  done.answer_seconds = seconds_since(start);
+  return done;
+}
+
+Result<Done> LocalEngine::generate(const Request& request, const OnEvent& on_event) {
+  const FpEnv env;
+  BEZEL_DO(check(request));
+  Done done;
+  BEZEL_TRY(const bool read, read_prompt(request, on_event, done));
+  if (read) return answer(request, on_event, std::move(done));
+  done.reason = DoneReason::Cancelled;
+  return done;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
+  BEZEL_TRY(std::unique_ptr<Runner> runner, Runner::open({.engine = options, .tokenizer = true}));
+  try {
+    BEZEL_TRY(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::load(runner->model().file()));
+    return std::unique_ptr<Engine>(
+        std::make_unique<LocalEngine>(std::move(runner), std::move(tokenizer)));
+  } catch (const std::bad_alloc&) {
+    return Error{Errc::NoMemory, "not enough memory for the tokenizer", options.model_path};
+  }
+}
+
+}  // namespace bezel

@@ -1,0 +1,94 @@
+#include "engine/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/system.h"
+
+namespace bezel {
+
+DType dtype_of(KvKind kind) {
+  switch (kind) {
+    case KvKind::F32:
+      return DType::F32;
+    case KvKind::F16:
+      return DType::F16;
+    case KvKind::BF16:
+      return DType::BF16;
+  }
+  return DType::F16;
+}
+
+int default_chunk(int vocab, bool every_row) {
+  constexpr int kChunk = 512;
+  if (!every_row) return kChunk;
+  return std::clamp((64 << 20) / (4 * std::max(vocab, 1)), 16, kChunk);
+}
+
+MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
+  constexpr std::uint64_t kPieceBytes = 180;  // one piece with its share of merges and look-ups
+  constexpr std::uint64_t kProgram = 6U << 20U, kPerThread = 64U << 10U;
+  MemoryPlan plan;
+  plan.mapped = model.file().file_bytes;
+  plan.kv = KvCache::plan_bytes(model.config(), 1, context, shape.chunk, shape.kv);
+  plan.scratch = model.scratch_bytes(shape.chunk, shape.max_read, context, shape.threads);
+  if (shape.tokenizer)
+    plan.tokenizer = kPieceBytes * static_cast<std::uint64_t>(model.config().vocab);
+  plan.base = kProgram + kPerThread * static_cast<std::uint64_t>(shape.threads);
+  return plan;
+}
+
+std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes) {
+  if (mapped_bytes >= free_bytes) return free_bytes / 8;
+  return std::clamp(free_bytes - mapped_bytes, free_bytes / 8, free_bytes / 2);
+}
+
+int fitting_context(const Model& model, const RunShape& shape, std::uint64_t budget) {
+  const int most = model.config().context;
+  const auto fits = [&](int context) {
+    return plan_memory(model, shape, context).anonymous() <= budget;
+  };
+  if (most <= kSegment || fits(most)) return most;
+  int good = 1, bad = most / kSegment + 1;  // in pages
+  while (good + 1 < bad) {
+    const int middle = good + (bad - good) / 2;
+    (fits(middle * kSegment) ? good : bad) = middle;
+  }
+  return good * kSegment;
+}
+
+Result<int> choose_context(const Model& model, const RunShape& shape, int wanted) {
+  const std::uint64_t free = free_memory_bytes();
+  if (wanted == 0)
+    return fitting_context(model, shape, default_budget(free, model.file().file_bytes));
+  const int most = model.config().context;
+  if (wanted < 1)
+    return Error{Errc::BadInput,
+                 fmt::format("a context must have 1 position or more, not {}", wanted), ""};
+  if (wanted > most)
+    return Error{
+        Errc::TooLarge,
+        fmt::format("a context of {} tokens is more than the {} that the model was made for",
+                    wanted, most),
+        ""};
+  const std::uint64_t need = plan_memory(model, shape, wanted).anonymous();
+  if (need > free)
+    return Error{
+        Errc::TooLarge,
+        fmt::format("a context of {} tokens needs {} beside the model, and {} are free; choose "
+                    "a smaller --ctx, a smaller --chunk or --kv f16",
+                    wanted, size_text(need), size_text(free)),
+        ""};
+  return wanted;
+}
+
+std::string size_text(std::uint64_t bytes) {
+  const auto value = static_cast<double>(bytes);
+  if (bytes >= 1U << 30U) return fmt::format("{:.2f} GiB", value / (1U << 30U));
+  if (bytes >= 1U << 20U) return fmt::format("{:.1f} MiB", value / (1U << 20U));
+  if (bytes >= 1U << 10U) return fmt::format("{:.1f} KiB", value / (1U << 10U));
+  return fmt::format("{} bytes", bytes);
+}
+
+}  // namespace bezel

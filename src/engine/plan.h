@@ -1,0 +1,46 @@
+// How much memory a model will take, and how long a context fits: computed before anything is
+// taken.
+#pragma once
+#include <cstdint>
+
+#include "bezel/engine.h"
+#include "bezel/result.h"
+#include "formats/dtype.h"
+#include "model/model.h"
+
+namespace bezel {
+
+// What the size of a run depends on besides its context.
+struct RunShape {
+  int chunk = 0;     // most rows of a forward pass
+  int max_read = 0;  // most rows of a pass whose logits are wanted, <= chunk
+  int threads = 1;
+  DType kv = DType::F16;
+  bool tokenizer = false;  // one is loaded too
+};
+
+DType dtype_of(KvKind kind);
+
+// Rows of a forward pass when nobody says otherwise: 512, or, where every row's logits are wanted,
+// as many as take 64 MiB of logits, 16 to 512.
+int default_chunk(int vocab, bool every_row);
+
+// `context` >= 1 positions of one sequence.
+MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context);
+
+// Memory that a context chosen by us may take: half of what is free, and no more than the mapped
+// weights leave of it; an eighth when they leave nothing (they can be read again from disk).
+std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes);
+
+// The longest context, in whole pages and at most the model's, whose plan stays within `budget`; at
+// least one page.
+int fitting_context(const Model& model, const RunShape& shape, std::uint64_t budget);
+
+// `wanted` positions checked against the model and the free memory, or with 0 the fitting context.
+// An Error has the numbers.
+Result<int> choose_context(const Model& model, const RunShape& shape, int wanted);
+
+// "1.5 GiB", "12 MiB".
+std::string size_text(std::uint64_t bytes);
+
+}  // namespace bezel

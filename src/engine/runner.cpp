@@ -1,0 +1,154 @@
+#include "engine/runner.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <new>
+
+#include "base/fp_env.h"
+#include "base/system.h"
+
+namespace bezel {
+
+namespace {
+
+constexpr int kMaxThreads = 1024, kMaxChunk = 65536;
+
+Status check_options(const EngineOptions& o) {
+  if (o.threads < 0 || o.threads > kMaxThreads)
+    return Error{Errc::BadInput,
+                 fmt::format("threads must be from 1 to {}, not {}", kMaxThreads, o.threads), ""};
+  if (o.chunk < 0 || o.chunk > kMaxChunk)
+    return Error{Errc::BadInput,
+                 fmt::format("a chunk must have 1 to {} rows, not {}", kMaxChunk, o.chunk), ""};
+  return Ok{};
+}
+
+// The context to ask for when `positions` are needed.
+Result<int> wanted_context(const Config& config, const RunnerOptions& o) {
+  if (o.positions == 0) return o.engine.context;
+  if (o.positions > config.context)
+    return Error{Errc::TooLarge,
+                 fmt::format("{} tokens are more than the {} that the model was made for",
+                             o.positions, config.context),
+                 ""};
+  if (o.engine.context != 0 && o.positions > o.engine.context)
+    return Error{Errc::TooLarge,
+                 fmt::format("{} tokens do not fit the context of {}; raise --ctx", o.positions,
+                             o.engine.context),
+                 ""};
+  return o.engine.context != 0 ? o.engine.context : o.positions;
+}
+
+bool all_finite(ConstMat x) {
+  for (int r = 0; r < x.rows; ++r)
+    for (const float v : x.row_span(r))
+      if (!std::isfinite(v)) return false;
+  return true;
+}
+
+}  // namespace
+
+Runner::Runner(std::unique_ptr<Model> model, const KernelTable& table, const RunShape& shape,
+               int context, Act act)
+    : model_(std::move(model)),
+      table_(&table),
+      shape_(shape),
+      context_(context),
+      pool_(shape.threads),
+      scratch_(model_->scratch_bytes(shape.chunk, shape.max_read, context, shape.threads)),
+      ops_(table, pool_, scratch_, act),
+      kv_(std::make_unique<KvCache>(model_->config(), 1, context, shape.chunk, shape.kv)) {}
+
+Result<std::unique_ptr<Runner>> Runner::open(const RunnerOptions& options) {
+  try {
+    return open_unguarded(options);
+  } catch (const std::bad_alloc&) {
+    return Error{Errc::NoMemory, "not enough memory to load the model", options.engine.model_path};
+  }
+}
+
+Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& options) {
+  const EngineOptions& o = options.engine;
+  BEZEL_DO(check_options(o));
+  BEZEL_TRY(const KernelTable* table, find_kernels(o.isa));
+  BEZEL_TRY(TensorFile file, open_tensor_file(o.model_path));
+  BEZEL_TRY(std::unique_ptr<Model> model, Model::load(std::move(file)));
+  BEZEL_TRY(const int wanted, wanted_context(model->config(), options));
+
+  RunShape shape;
+  shape.threads = o.threads > 0 ? o.threads : usable_cores();
+  shape.kv = dtype_of(o.kv);
+  shape.chunk = o.chunk > 0 ? o.chunk : default_chunk(model->config().vocab, options.every_row);
+  shape.chunk = std::min(shape.chunk, wanted > 0 ? wanted : model->config().context);
+  shape.max_read = options.every_row ? shape.chunk : 1;
+  shape.tokenizer = options.tokenizer;
+  BEZEL_TRY(const int context, choose_context(*model, shape, wanted));
+  shape.chunk = std::min(shape.chunk, context);
+  shape.max_read = std::min(shape.max_read, shape.chunk);
+  const Act act = o.act == ActKind::Int8 ? Act::Int8 : Act::F32;
+  return std::unique_ptr<Runner>(new Runner(std::move(model), *table, shape, context, act));
+}
+
+bool Runner::rewind(int length) {
+  if (length == this->length()) return true;
+  if (length > 0 && kv_->can_rewind(0, length)) {
+    kv_->set_length(0, length);
+    return true;
+  }
+  clear();
+  return length == 0;
+}
+
+Status Runner::check_ids(std::span<const TokenId> ids) const {
+  for (std::size_t i = 0; i < ids.size(); ++i)
+    if (ids[i] < 0 || ids[i] >= config().vocab)
+      return Error{Errc::BadInput,
+                   fmt::format("id {} (number {} of the list) is not in the vocabulary of {} ids",
+                               ids[i], i + 1, config().vocab),
+                   ""};
+  const std::size_t room = static_cast<std::size_t>(context_ - length());
+  if (ids.size() > room)
+    return Error{Errc::TooLarge,
+                 fmt::format("{} tokens do not fit: {} of the context's {} positions are left",
+                             ids.size(), room, context_),
+                 ""};
+  return Ok{};
+}
+
+Status Runner::feed(std::span<const TokenId> ids, std::size_t read_from, const Hooks& hooks) {
+  const FpEnv env;
+  BEZEL_DO(check_ids(ids));
+  const Error cancelled{Errc::Cancelled, "stopped", ""};
+  Batch batch;
+  for (std::size_t at = 0; at < ids.size();) {
+    const std::size_t n = std::min(ids.size() - at, static_cast<std::size_t>(shape_.chunk));
+    const int start = length();
+    batch.ids.clear();
+    batch.rows.clear();
+    batch.read.clear();
+    for (std::size_t i = 0; i < n; ++i)
+      batch.add(0, start + static_cast<int>(i), ids[at + i], at + i >= read_from);
+    BEZEL_CHECK(static_cast<int>(batch.read.size()) <= shape_.max_read);
+    BEZEL_DO(kv_->reserve(0, start + static_cast<int>(n)));
+    const auto frame = scratch_.frame();
+    auto logits = model_->forward(batch, *kv_, ops_, hooks.tap);
+    if (!logits) {
+      clear();
+      return logits.error();
+    }
+    if (!all_finite(*logits)) {
+      clear();
+      return Error{Errc::Numeric, "the logits became infinite or not a number", "output"};
+    }
+    const auto first = std::max(at, read_from);
+    at += n;
+    if (logits->rows > 0 && hooks.rows && !hooks.rows(static_cast<int>(first), *logits))
+      return cancelled;
+    if (hooks.progress && !hooks.progress(static_cast<int>(at))) return cancelled;
+  }
+  return Ok{};
+}
+
+}  // namespace bezel
