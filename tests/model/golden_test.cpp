@@ -95,8 +95,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"26b-a4b", true}, Case{"31b", false}, Case{"31b", true},
                     Case{"gemma3-270m", false}, Case{"gemma3-270m", true}, Case{"gemma3-4b", false},
                     Case{"gemma3-4b", true}, Case{"gemma3-27b", false}),
-    [](const auto& info) {
-      std::string name = info.param.name + (info.param.gguf ? "_gguf" : "_folder");
+    [](const auto& file) {
+      std::string name = file.param.name + (file.param.gguf ? "_gguf" : "_folder");
       std::replace(name.begin(), name.end(), '-', '_');
       return name;
     });

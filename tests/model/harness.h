@@ -44,7 +44,7 @@ class Expected {
   TensorFile file_;
 };
 
-struct Setup {
+struct RunSetup {
   int threads = 1;
   int chunk = 64;
   DType kv = DType::F32;
@@ -64,7 +64,7 @@ inline std::unique_ptr<Model> load_model(const std::string& path) {
 // A model with everything a pass needs, for up to n_seqs sequences.
 class Runner {
  public:
-  Runner(const Model& model, const Setup& s, int context, int n_seqs = 1, int max_rows = 0)
+  Runner(const Model& model, const RunSetup& s, int context, int n_seqs = 1, int max_rows = 0)
       : model_(model),
         setup_(s),
         pool_(s.threads),
@@ -114,7 +114,7 @@ class Runner {
 
  private:
   const Model& model_;
-  Setup setup_;
+  RunSetup setup_;
   ThreadPool pool_;
   Scratch scratch_;
   Ops ops_;

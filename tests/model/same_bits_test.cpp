@@ -42,7 +42,7 @@ std::vector<std::int32_t> prompt_ids(int n, int vocab, unsigned seed) {
   return ids;
 }
 
-std::string print_of(const Model& m, const Setup& s) {
+std::string print_of(const Model& m, const RunSetup& s) {
   Runner runner(m, s, 512);
   return fingerprint(runner.feed(prompt_ids(kPrompt, m.config().vocab, 1), kPrompt));
 }
@@ -54,14 +54,14 @@ class SameBits : public testing::TestWithParam<Case> {
     ASSERT_NE(model_, nullptr);
     want_ = print_of(*model_, base());
   }
-  Setup base() const { return {.threads = 1, .chunk = 64, .kv = DType::F16, .act = GetParam().act}; }
+  RunSetup base() const { return {.threads = 1, .chunk = 64, .kv = DType::F16, .act = GetParam().act}; }
   std::unique_ptr<Model> model_;
   std::string want_;
 };
 
 TEST_P(SameBits, ForEveryNumberOfThreads) {
   for (const int threads : {2, 3, 4}) {
-    Setup s = base();
+    RunSetup s = base();
     s.threads = threads;
     EXPECT_EQ(print_of(*model_, s), want_) << threads << " threads";
   }
@@ -69,7 +69,7 @@ TEST_P(SameBits, ForEveryNumberOfThreads) {
 
 TEST_P(SameBits, ForEveryChunkSize) {
   for (int chunk = 1; chunk < 64; chunk += long_run() || chunk < 8 ? 1 : 9) {
-    Setup s = base();
+    RunSetup s = base();
     s.chunk = chunk;
     EXPECT_EQ(print_of(*model_, s), want_) << "chunks of " << chunk;
   }
@@ -81,7 +81,7 @@ TEST_P(SameBits, OnEveryTable) {
       fmt::print("skipped aloud: this machine cannot run the table {}\n", table->name);
       continue;
     }
-    Setup s = base();
+    RunSetup s = base();
     s.table = table;
     EXPECT_EQ(print_of(*model_, s), want_) << table->name;
   }
@@ -91,7 +91,7 @@ TEST_P(SameBits, InTheCompanyOfOtherSequences) {
   const int vocab = model_->config().vocab;
   const auto ids = prompt_ids(kPrompt, vocab, 1);
   for (int n_seqs = 2; n_seqs <= 8; n_seqs += long_run() ? 1 : 3) {
-    Setup s = base();
+    RunSetup s = base();
     Runner runner(*model_, s, 512, n_seqs, n_seqs * 16);
     const int mine = n_seqs / 2;
     std::vector<float> got;
@@ -122,7 +122,7 @@ TEST_P(SameBits, InTheCompanyOfOtherSequences) {
 TEST_P(SameBits, WithACachedPrefixAndAfterGoingBack) {
   const auto ids = prompt_ids(kPrompt, model_->config().vocab, 1);
   for (const int prefix : {1, 17, 40, 69}) {
-    Setup s = base();
+    RunSetup s = base();
     Runner cold(*model_, s, 512), warm(*model_, s, 512);
     const std::vector<std::int32_t> head(ids.begin(), ids.begin() + prefix), tail(ids.begin() + prefix, ids.end());
     const int n = static_cast<int>(tail.size());
@@ -148,7 +148,7 @@ TEST_P(SameBits, OnThreadsThatFlushDenormalsToZero) {
   std::thread host([&] {
     const unsigned before = _mm_getcsr();
     _mm_setcsr(before | 0x8040U);  // flush to zero, denormals are zero
-    Setup s = base();
+    RunSetup s = base();
     s.threads = 2;
     got = print_of(*model_, s);
     EXPECT_EQ(_mm_getcsr() & 0x8040U, 0x8040U) << "the caller's own state must come back";
@@ -159,8 +159,8 @@ TEST_P(SameBits, OnThreadsThatFlushDenormalsToZero) {
 }
 #endif
 
-INSTANTIATE_TEST_SUITE_P(Files, SameBits, testing::ValuesIn(kCases), [](const auto& info) {
-  std::string name = info.param.file;
+INSTANTIATE_TEST_SUITE_P(Files, SameBits, testing::ValuesIn(kCases), [](const auto& file) {
+  std::string name = file.param.file;
   for (char& c : name)
     if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
   return name;
@@ -175,7 +175,7 @@ TEST(SameBitsPairs, ThreadsAndChunksAndTablesTogether) {
       if (!runs_here(*table)) continue;
       for (int threads = 1; threads <= 4; ++threads)
         for (int chunk : {1, 2, 5, 16, 33, 64}) {
-          const Setup s{.threads = threads, .chunk = chunk, .kv = DType::F16, .act = c.act, .table = table};
+          const RunSetup s{.threads = threads, .chunk = chunk, .kv = DType::F16, .act = c.act, .table = table};
           ASSERT_EQ(print_of(*model, s), want) << c.file << " " << table->name << " " << threads << " " << chunk;
         }
     }
