@@ -15,6 +15,7 @@ import fcntl
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def place(pieces, target, expected_sha):
 
 
 def run_quietly(command, what, cwd=None):
-    """Runs a download command; Failed with the last line it printed."""
+    """Runs a download command; Failed with the line that says why."""
     try:
         done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, timeout=1200)
@@ -99,8 +100,9 @@ def run_quietly(command, what, cwd=None):
     except subprocess.TimeoutExpired:
         raise Failed(f"{what} took more than 20 minutes and was given up.") from None
     if done.returncode != 0:
-        lines = [line for line in done.stdout.splitlines() if line.strip()]
-        raise Failed(f"{what} failed (is there a network?): {lines[-1] if lines else 'no message'}")
+        lines = [line.strip() for line in done.stdout.splitlines() if line.strip()] or ["no message"]
+        why = next((line for line in lines if re.search(r"error|ERR!|retrying", line, re.IGNORECASE)), lines[-1])
+        raise Failed(f"{what} failed (is there a network?): {why}")
 
 
 def wheel_path(folder, package):
