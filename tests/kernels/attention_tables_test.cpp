@@ -1,4 +1,5 @@
-// Attention entries: every table gives the bits of the scalar table, and keys outside a row's range are never used.
+// Attention entries: every table gives the bits of the scalar table, and keys outside a row's range
+// are never used.
 #include "base/fp_env.h"
 #include "kernels/support.h"
 
@@ -14,9 +15,10 @@ struct Page {
 // A page whose keys [begin, end) are stored by `table`; all others hold bytes that read as NaN.
 Page page_of(const KernelTable& table, DType type, int head_dim, int begin, int end, Kind kind,
              Random& random) {
-  const std::size_t bytes = std::size_t{kSegment} * static_cast<std::size_t>(head_dim) *
-                            (type == DType::F32 ? 4U : 2U);
-  Page page = {std::vector<std::byte>(bytes, std::byte{0xFF}), std::vector<std::byte>(bytes, std::byte{0xFF})};
+  const std::size_t bytes =
+      std::size_t{kSegment} * static_cast<std::size_t>(head_dim) * (type == DType::F32 ? 4U : 2U);
+  Page page = {std::vector<std::byte>(bytes, std::byte{0xFF}),
+               std::vector<std::byte>(bytes, std::byte{0xFF})};
   for (int at = begin; at < end; ++at) {
     // Keys of ordinary size: scores of huge keys say nothing about the masks.
     const auto k = values(random, head_dim, Kind::Ordinary), v = values(random, head_dim, kind);
@@ -35,8 +37,10 @@ TEST_P(AttentionTables, StoreKeysAndValuesAsTheScalarTable) {
         Random a(5), b(5);
         const Page ours = page_of(table(), type, head_dim, 3, 201, kind, a);
         const Page plain = page_of(scalar_table(), type, head_dim, 3, 201, kind, b);
-        ASSERT_TRUE(ours.k == plain.k) << format(type).name << ", " << name(kind) << ", " << head_dim;
-        ASSERT_TRUE(ours.v == plain.v) << format(type).name << ", " << name(kind) << ", " << head_dim;
+        ASSERT_TRUE(ours.k == plain.k)
+            << format(type).name << ", " << name(kind) << ", " << head_dim;
+        ASSERT_TRUE(ours.v == plain.v)
+            << format(type).name << ", " << name(kind) << ", " << head_dim;
       }
 }
 
@@ -51,7 +55,8 @@ TEST_P(AttentionTables, RoundEveryHalfWayCaseToEven) {
                                       (1U << static_cast<unsigned>(dropped - 1)) + 1U})
         x.push_back(std::bit_cast<float>((high << static_cast<unsigned>(dropped)) + low));
     x.push_back(65519.0F), x.push_back(65520.0F), x.push_back(-1e38F), x.push_back(0x1p-25F);
-    x.push_back(0x1.000002p-25F), x.push_back(0x1p-24F), x.push_back(-0x1.8p-24F), x.push_back(-0.0F);
+    x.push_back(0x1.000002p-25F), x.push_back(0x1p-24F), x.push_back(-0x1.8p-24F),
+        x.push_back(-0.0F);
     const int n = static_cast<int>(x.size()) / 8 * 8;
     std::vector<std::byte> k(std::size_t{1024} * 16 * 4), v(std::size_t{1024} * 4);
     table().store_kv(type, k.data(), v.data(), 0, x.data(), x.data(), n);
@@ -104,8 +109,9 @@ TEST_P(AttentionTables, AttendAsTheScalarTable) {
           const auto run = [&](const KernelTable& t) {
             std::vector<float> m(static_cast<std::size_t>(n_q), -7), l(m);
             std::vector<float> o(static_cast<std::size_t>(n_q * (head_dim + 3)), -7);
-            t.attend_segment({q.data(), head_dim + 5, n_q, r.first.data(), r.last.data(), page.k.data(),
-                              page.v.data(), type, head_dim, m.data(), l.data(), o.data(), head_dim + 3});
+            t.attend_segment({q.data(), head_dim + 5, n_q, r.first.data(), r.last.data(),
+                              page.k.data(), page.v.data(), type, head_dim, m.data(), l.data(),
+                              o.data(), head_dim + 3});
             m.insert(m.end(), l.begin(), l.end());
             m.insert(m.end(), o.begin(), o.end());
             return m;
@@ -135,7 +141,8 @@ TEST_P(AttentionTables, JoinAsTheScalarTable) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, AttentionTables,
-                         ::testing::ValuesIn(all_kernel_tables().begin(), all_kernel_tables().end() - 1),
+                         ::testing::ValuesIn(all_kernel_tables().begin(),
+                                             all_kernel_tables().end() - 1),
                          table_name);
 
 }  // namespace

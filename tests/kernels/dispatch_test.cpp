@@ -37,10 +37,12 @@ TEST(Dispatch, NoNameMeansTheBestAndAnUnknownNameListsTheOthers) {
   EXPECT_NE(found.error().what.find("scalar"), std::string::npos) << found.error().what;
 }
 
-TEST(Dispatch, ScalarTableRunsEverywhere) { EXPECT_EQ(scalar_table().needs, 0U); }
+TEST(Dispatch, ScalarTableRunsEverywhere) {
+  EXPECT_EQ(scalar_table().needs, 0U);
+}
 
-// The linker keeps one copy of a weak symbol; if it took one that an AVX-512 file made, older machines would stop at
-// an illegal instruction.
+// The linker keeps one copy of a weak symbol; if it took one that an AVX-512 file made, older
+// machines would stop at an illegal instruction.
 TEST(Dispatch, VectorObjectsDefineNothingThatTheLinkerMayShare) {
 #if !defined(__x86_64__)
   GTEST_SKIP() << "no vector tables on this machine";

@@ -1,4 +1,5 @@
-// exp, tanh, gelu, sine and cosine against long double, with the bounds that docs/numerics.md states.
+// exp, tanh, gelu, sine and cosine against long double, with the bounds that docs/numerics.md
+// states.
 #include "base/fp_env.h"
 #include "kernels/math/precise.h"
 #include "kernels/support.h"
@@ -39,7 +40,8 @@ TEST(Exp, IsZeroBelowMinus87AndOneAtZero) {
   EXPECT_EQ(bits(float_exp(-std::numeric_limits<float>::infinity())), bits(0.0F));
 }
 
-// tanh of n consecutive floats, the first of them `from`, through the table's soft cap (x / 1 and 1 · t are exact).
+// tanh of n consecutive floats, the first of them `from`, through the table's soft cap (x / 1 and 1
+// · t are exact).
 std::vector<float> tanh_from(std::uint32_t from, std::uint32_t n) {
   std::vector<float> x(n);
   for (std::uint32_t i = 0; i < n; ++i) x[i] = std::bit_cast<float>(from + i);
@@ -52,8 +54,8 @@ TEST(Tanh, NeverDecreasesOverEveryFloatAndReachesOne) {
   constexpr std::uint32_t kPiece = 1U << 14U;
   float before = 0;
   // Every float from 2^-13, below which tanh x = x, to 16, where it has long been 1.
-  for (std::uint32_t at = std::bit_cast<std::uint32_t>(0x1p-13F); at < std::bit_cast<std::uint32_t>(16.0F);
-       at += kPiece) {
+  for (std::uint32_t at = std::bit_cast<std::uint32_t>(0x1p-13F);
+       at < std::bit_cast<std::uint32_t>(16.0F); at += kPiece) {
     const auto y = tanh_from(at, kPiece);
     bool falls = y[0] < before;
     for (std::uint32_t i = 1; i < kPiece; ++i) falls |= y[i] < y[i - 1];
@@ -79,8 +81,8 @@ TEST(Tanh, IsTheArgumentWhereItIsSmall) {
 TEST(Tanh, IsOddAndWithinTwoUlps) {
   const FpEnv env;
   double worst = 0;
-  for (std::uint32_t at = std::bit_cast<std::uint32_t>(0x1p-14F); at < std::bit_cast<std::uint32_t>(12.0F);
-       at += 61) {
+  for (std::uint32_t at = std::bit_cast<std::uint32_t>(0x1p-14F);
+       at < std::bit_cast<std::uint32_t>(12.0F); at += 61) {
     const float x = std::bit_cast<float>(at);
     float y[] = {x, -x};
     best_kernels().soft_cap(y, 1.0F, 2);
@@ -112,7 +114,8 @@ TEST(Precise, ExpAndLogAreWithinTheirBounds) {
     ASSERT_LT(std::fabs(math::precise_exp(x) / want - 1), 0x1p-50L) << x;
     const double y = static_cast<double>(want);
     const long double log = std::log(static_cast<long double>(y));
-    ASSERT_LT(std::fabs(math::precise_log(y) - log), 0x1p-50L * std::max(0.25L, std::fabs(log))) << y;
+    ASSERT_LT(std::fabs(math::precise_log(y) - log), 0x1p-50L * std::max(0.25L, std::fabs(log)))
+        << y;
   }
 }
 

@@ -1,4 +1,5 @@
-// What the kernel tests share: seeded values (ordinary and extreme), bit comparison, tables that run here.
+// What the kernel tests share: seeded values (ordinary and extreme), bit comparison, tables that
+// run here.
 #pragma once
 #include <gtest/gtest.h>
 
@@ -33,20 +34,31 @@ class Random {
 };
 
 enum class Kind { Ordinary, Extreme };
-inline const char* name(Kind kind) { return kind == Kind::Ordinary ? "ordinary" : "extreme"; }
+inline const char* name(Kind kind) {
+  return kind == Kind::Ordinary ? "ordinary" : "extreme";
+}
 
-// Extreme: denormals, zeros of both signs, huge and tiny magnitudes whose products overflow and underflow; finite.
+// Extreme: denormals, zeros of both signs, huge and tiny magnitudes whose products overflow and
+// underflow; finite.
 inline float value(Random& random, Kind kind) {
   if (kind == Kind::Ordinary) return random.unit();
   switch (random.below(8)) {
-    case 0: return random.unit() * 0x1p-127F;
-    case 1: return 0.0F;
-    case 2: return -0.0F;
-    case 3: return random.unit() * 0x1p+120F;
-    case 4: return random.unit() * 0x1p-70F;
-    case 5: return random.unit() * 200.0F;
-    case 6: return std::numeric_limits<float>::denorm_min();
-    default: return random.unit();
+    case 0:
+      return random.unit() * 0x1p-127F;
+    case 1:
+      return 0.0F;
+    case 2:
+      return -0.0F;
+    case 3:
+      return random.unit() * 0x1p+120F;
+    case 4:
+      return random.unit() * 0x1p-70F;
+    case 5:
+      return random.unit() * 200.0F;
+    case 6:
+      return std::numeric_limits<float>::denorm_min();
+    default:
+      return random.unit();
   }
 }
 
@@ -66,8 +78,8 @@ inline std::uint32_t bits(float x) {
 inline std::string difference(const float* a, const float* b, std::size_t n) {
   for (std::size_t i = 0; i < n; ++i)
     if (bits(a[i]) != bits(b[i]))
-      return "at " + std::to_string(i) + " of " + std::to_string(n) + ": " + std::to_string(a[i]) + " (" +
-             std::to_string(bits(a[i])) + ") and " + std::to_string(b[i]) + " (" +
+      return "at " + std::to_string(i) + " of " + std::to_string(n) + ": " + std::to_string(a[i]) +
+             " (" + std::to_string(bits(a[i])) + ") and " + std::to_string(b[i]) + " (" +
              std::to_string(bits(b[i])) + ")";
   return "";
 }
@@ -75,7 +87,9 @@ inline std::string difference(const std::vector<float>& a, const std::vector<flo
   return a.size() == b.size() ? difference(a.data(), b.data(), a.size()) : "sizes differ";
 }
 
-inline const KernelTable& scalar_table() { return *all_kernel_tables().back(); }
+inline const KernelTable& scalar_table() {
+  return *all_kernel_tables().back();
+}
 
 // Tests over every table but the scalar one; a table that cannot run here is skipped aloud.
 class EveryTable : public ::testing::TestWithParam<const KernelTable*> {

@@ -19,8 +19,8 @@ std::vector<int> row_lengths() {
 
 class Tables : public EveryTable {
  protected:
-  // Runs fn(table, row, other, n) on equal inputs with both tables: the rows must be equal after it,
-  // and what lies right behind them untouched.
+  // Runs fn(table, row, other, n) on equal inputs with both tables: the rows must be equal after
+  // it, and what lies right behind them untouched.
   static void expect_rows_equal(
       const std::function<void(const KernelTable&, float*, const float*, int)>& fn) {
     const FpEnv env;
@@ -33,7 +33,8 @@ class Tables : public EveryTable {
           const auto other = values(random, n, kind, skew);
           fn(table(), ours.data() + skew, other.data() + skew, n);
           fn(scalar_table(), plain.data() + skew, other.data() + skew, n);
-          ASSERT_EQ(difference(ours, plain), "") << name(kind) << ", n = " << n << ", skew " << skew;
+          ASSERT_EQ(difference(ours, plain), "")
+              << name(kind) << ", n = " << n << ", skew " << skew;
         }
   }
 };
@@ -61,17 +62,20 @@ TEST_P(Tables, ScaleAndWeightRowsAsTheScalarTable) {
 
 TEST_P(Tables, AddScaleAndAccumulateRowsAsTheScalarTable) {
   expect_rows_equal([](const KernelTable& t, float* y, const float* x, int n) { t.add(y, x, n); });
-  expect_rows_equal([](const KernelTable& t, float* y, const float*, int n) { t.scale(y, 0.77F, n); });
+  expect_rows_equal(
+      [](const KernelTable& t, float* y, const float*, int n) { t.scale(y, 0.77F, n); });
   expect_rows_equal(
       [](const KernelTable& t, float* y, const float* x, int n) { t.fma_row(y, -1.3F, x, n); });
 }
 
 TEST_P(Tables, GiveTheScalarGelu) {
-  expect_rows_equal([](const KernelTable& t, float* y, const float* x, int n) { t.gelu_mul(y, x, n); });
+  expect_rows_equal(
+      [](const KernelTable& t, float* y, const float* x, int n) { t.gelu_mul(y, x, n); });
 }
 
 TEST_P(Tables, GiveTheScalarSoftCap) {
-  expect_rows_equal([](const KernelTable& t, float* y, const float*, int n) { t.soft_cap(y, 30.0F, n); });
+  expect_rows_equal(
+      [](const KernelTable& t, float* y, const float*, int n) { t.soft_cap(y, 30.0F, n); });
 }
 
 TEST_P(Tables, GiveTheScalarSoftmax) {
@@ -113,7 +117,8 @@ TEST_P(Tables, PassNotANumberOnAsTheScalarTable) {
 
 std::vector<std::byte> rows_of(DType type, int n_rows, int n, Kind kind, Random& random) {
   const std::size_t size = type == DType::F32 ? 4 : 2;
-  std::vector<std::byte> data(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n) * size);
+  std::vector<std::byte> data(static_cast<std::size_t>(n_rows) * static_cast<std::size_t>(n) *
+                              size);
   for (std::size_t i = 0; i < data.size(); i += size) {
     const float x = value(random, kind);
     const std::uint16_t half = type == DType::F16 ? f16_from_f32(x) : bf16_from_f32(x);
@@ -157,7 +162,8 @@ TEST_P(Tables, ExpandQuantisedRowsToTheReferenceValues) {
       for (int r = 0; r < 16; ++r) {
         std::vector<float> row(static_cast<std::size_t>(n), 0.0F);
         if (r < n_rows)
-          dequantize_row(type, data.data() + stride * static_cast<std::size_t>(r), row.data(), row.size());
+          dequantize_row(type, data.data() + stride * static_cast<std::size_t>(r), row.data(),
+                         row.size());
         for (int k = 0; k < n_k; ++k)
           want[static_cast<std::size_t>(k * 16 + r)] = row[static_cast<std::size_t>(first + k)];
       }
@@ -195,8 +201,9 @@ TEST_P(Tables, GiveTheScalarFloatProduct) {
         }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Tables, ::testing::ValuesIn(all_kernel_tables().begin(),
-                                                              all_kernel_tables().end() - 1),
+INSTANTIATE_TEST_SUITE_P(Kernels, Tables,
+                         ::testing::ValuesIn(all_kernel_tables().begin(),
+                                             all_kernel_tables().end() - 1),
                          table_name);
 
 }  // namespace
