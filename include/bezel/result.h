@@ -58,11 +58,11 @@ using Status = Result<Ok>;
 #define BEZEL_CAT2(a, b) a##b
 #define BEZEL_CAT(a, b) BEZEL_CAT2(a, b)
 // BEZEL_TRY(auto file, open(path));  declares `file`, or returns the error to the caller.
-#define BEZEL_TRY(decl, expr)                                                   \
-  auto BEZEL_CAT(result_, __LINE__) = (expr);                                   \
+#define BEZEL_TRY(decl, expr)                                                     \
+  auto BEZEL_CAT(result_, __LINE__) = (expr);                                     \
   if (!BEZEL_CAT(result_, __LINE__)) return BEZEL_CAT(result_, __LINE__).error(); \
   decl = *std::move(BEZEL_CAT(result_, __LINE__))
 // BEZEL_DO(check(x));  returns the error of a Status to the caller.
-#define BEZEL_DO(expr) \
+#define BEZEL_DO(expr)                                                           \
   if (auto BEZEL_CAT(status_, __LINE__) = (expr); !BEZEL_CAT(status_, __LINE__)) \
   return BEZEL_CAT(status_, __LINE__).error()

@@ -1,14 +1,14 @@
 // The two branches that only some members have: per-layer embeddings (E2B, E4B) and routed experts
 // (26B-A4B). Source: gemma4/_modules.py and _moe.py of google-deepmind/gemma.
-#include "model/model.h"
-
 #include <algorithm>
 #include <cmath>
 
+#include "model/model.h"
+
 namespace bezel {
 
-// ple = (norm(reshape(Wmodel . h) * D^-1/2) + T[id] * sqrt(P)) * 2^-1/2 for layers [first, first + n):
-// [rows, n * P]. h is what enters layer 0.
+// ple = (norm(reshape(Wmodel . h) * D^-1/2) + T[id] * sqrt(P)) * 2^-1/2 for layers [first, first +
+// n): [rows, n * P]. h is what enters layer 0.
 Mat Model::per_layer_inputs(Ops& op, ConstMat h, std::span<const std::int32_t> ids, int first,
                             int n) const {
   const int P = config_.ple_dim, rows = h.rows;
@@ -33,8 +33,8 @@ struct Choice {
   float weight;
 };
 
-// For every expert the rows that chose it, ascending. Weights: softmax over the chosen logits, times
-// the expert's own scale. Ties go to the lowest index.
+// For every expert the rows that chose it, ascending. Weights: softmax over the chosen logits,
+// times the expert's own scale. Ties go to the lowest index.
 std::vector<std::vector<Choice>> route(ConstMat probabilities, ConstMat logits, int used,
                                        const float* expert_scale) {
   const int E = logits.cols;
@@ -59,8 +59,8 @@ std::vector<std::vector<Choice>> route(ConstMat probabilities, ConstMat logits, 
 
 }  // namespace
 
-// sum over the chosen experts e, ascending, of w_e * Down_e . (gelu(Gate_e . x) * (Up_e . x)): [T, D].
-// The router reads h without a learnt norm; x is normed.
+// sum over the chosen experts e, ascending, of w_e * Down_e . (gelu(Gate_e . x) * (Up_e . x)): [T,
+// D]. The router reads h without a learnt norm; x is normed.
 Mat Model::experts(const Layer& l, Ops& op, ConstMat x, ConstMat h) const {
   const int T = x.rows, D = config_.width, F = config_.expert_dim;
   Mat out = op.mat(T, D);
@@ -79,7 +79,7 @@ Mat Model::experts(const Layer& l, Ops& op, ConstMat x, ConstMat h) const {
     const auto inner = op.frame();
     rows.clear();
     for (const Choice& c : chosen) rows.push_back(c.row);
-    Mat xe = op.take_rows(x, rows);                      // [n, D]
+    Mat xe = op.take_rows(x, rows);  // [n, D]
     Mat gate_up = op.mat(xe.rows, 2 * F);
     Mat gate = gate_up.columns(0, F), up = gate_up.columns(F, F);
     if (l.expert_gate_up.present()) {
@@ -91,7 +91,7 @@ Mat Model::experts(const Layer& l, Ops& op, ConstMat x, ConstMat h) const {
     }
     op.gelu_mul(gate, up);
     const Linear down = l.expert_down.rows(e * D, D);
-    Mat y = op.matmul(down, gate);                       // [n, D]
+    Mat y = op.matmul(down, gate);  // [n, D]
     for (std::size_t i = 0; i < chosen.size(); ++i)
       op.add_scaled_row(out.row(chosen[i].row), chosen[i].weight, y.row(static_cast<int>(i)), D);
   }

@@ -1,10 +1,10 @@
 #include "model/config.h"
 
-#include "model/facts.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
+
+#include "model/files/facts.h"
 
 namespace bezel {
 
@@ -17,9 +17,9 @@ struct Known {
 };
 // Published members, told apart by depth and width. For display only.
 constexpr Known kKnown[] = {
-    {true, 35, 1536, "E2B"},   {true, 42, 2560, "E4B"},  {true, 48, 3840, "12B"},
-    {true, 30, 2816, "26B-A4B"}, {true, 60, 5376, "31B"},  {false, 18, 640, "270M"},
-    {false, 26, 1152, "1B"},   {false, 34, 2560, "4B"},  {false, 48, 3840, "12B"},
+    {true, 35, 1536, "E2B"},     {true, 42, 2560, "E4B"}, {true, 48, 3840, "12B"},
+    {true, 30, 2816, "26B-A4B"}, {true, 60, 5376, "31B"}, {false, 18, 640, "270M"},
+    {false, 26, 1152, "1B"},     {false, 34, 2560, "4B"}, {false, 48, 3840, "12B"},
     {false, 62, 5376, "27B"},
 };
 
@@ -51,12 +51,14 @@ Status check_scalars(const Facts& f) {
   for (const std::int64_t d : {f.head_dim, f.head_dim_global}) {
     BEZEL_DO(in_range("the head size", d, 8, 1024));
     if (d % 8 != 0)
-      return Error{Errc::BadFile, fmt::format("the head size is {}, expected a multiple of 8", d), ""};
+      return Error{Errc::BadFile, fmt::format("the head size is {}, expected a multiple of 8", d),
+                   ""};
   }
   if (!(f.eps > 0 && f.eps < 1 && f.rope_base > 1 && f.rope_base_sliding > 1 && f.rope_scale > 0 &&
         f.rope_scale < 1e6 && f.rope_base < 1e12 && f.rope_base_sliding < 1e12 &&
         f.rotary_share > 0 && f.rotary_share <= 1 && f.logit_cap >= 0 && f.logit_cap < 1e6))
-    return Error{Errc::BadFile, "a norm epsilon, rope base, rope factor or soft cap is out of range", ""};
+    return Error{Errc::BadFile,
+                 "a norm epsilon, rope base, rope factor or soft cap is out of range", ""};
   return Ok{};
 }
 
@@ -134,10 +136,11 @@ Result<Config> config_from(const TensorFile& file) {
     if (l->kv_from != i) {
       const AttnShape& donor = c.layers[static_cast<std::size_t>(l->kv_from)].attn;
       if (donor.heads_kv != l->attn.heads_kv || donor.head_dim != l->attn.head_dim)
-        return locate(Error{Errc::BadFile,
-                            fmt::format("layer {} shares the K/V of layer {}, which has another shape",
-                                        i, l->kv_from),
-                            ""});
+        return locate(
+            Error{Errc::BadFile,
+                  fmt::format("layer {} shares the K/V of layer {}, which has another shape", i,
+                              l->kv_from),
+                  ""});
     }
     c.layers.push_back(*l);
   }
@@ -150,15 +153,20 @@ GenerationDefaults generation_defaults(const TensorFile& file) {
     if (id >= 0 && id <= INT32_MAX) d.eos.push_back(static_cast<std::int32_t>(id));
   };
   if (file.kind == FileKind::Gguf) {
-    if (auto v = file.meta_float("general.sampling.temp", d.temperature)) d.temperature = static_cast<float>(*v);
-    if (auto v = file.meta_int("general.sampling.top_k", d.top_k, 0, INT32_MAX)) d.top_k = static_cast<int>(*v);
-    if (auto v = file.meta_float("general.sampling.top_p", d.top_p)) d.top_p = static_cast<float>(*v);
+    if (auto v = file.meta_float("general.sampling.temp", d.temperature))
+      d.temperature = static_cast<float>(*v);
+    if (auto v = file.meta_int("general.sampling.top_k", d.top_k, 0, INT32_MAX))
+      d.top_k = static_cast<int>(*v);
+    if (auto v = file.meta_float("general.sampling.top_p", d.top_p))
+      d.top_p = static_cast<float>(*v);
     for (const char* key : {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"})
       if (auto v = file.meta_int(key, -1, -1, INT32_MAX)) add_eos(*v);
   } else if (file.generation_config.is_object()) {
     const Json& g = file.generation_config;
-    if (auto v = json_get<double>(g, "temperature", d.temperature)) d.temperature = static_cast<float>(*v);
-    if (auto v = json_get<std::int64_t>(g, "top_k", d.top_k)) d.top_k = static_cast<int>(std::clamp<std::int64_t>(*v, 0, INT32_MAX));
+    if (auto v = json_get<double>(g, "temperature", d.temperature))
+      d.temperature = static_cast<float>(*v);
+    if (auto v = json_get<std::int64_t>(g, "top_k", d.top_k))
+      d.top_k = static_cast<int>(std::clamp<std::int64_t>(*v, 0, INT32_MAX));
     if (auto v = json_get<double>(g, "top_p", d.top_p)) d.top_p = static_cast<float>(*v);
     const Json eos = g.value("eos_token_id", Json());
     if (eos.is_number_integer()) add_eos(eos.get<std::int64_t>());

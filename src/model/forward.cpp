@@ -1,16 +1,17 @@
-// Gemma on one page. T rows of the batch, R of them read, D width, H query heads, K K/V heads, d head
-// size, F feed-forward width, P per-layer width, L layers, V vocabulary; [..] are shapes, row-major.
-// Source: google-deepmind/gemma, gemma/gm/nn/gemma4/_modules.py. What looks odd here is explained, each
-// with its test, in docs/model.md.
-#include "model/pass.h"
-
+// Gemma on one page. T rows of the batch, R of them read, D width, H query heads, K K/V heads, d
+// head size, F feed-forward width, P per-layer width, L layers, V vocabulary; [..] are shapes,
+// row-major. Source: google-deepmind/gemma, gemma/gm/nn/gemma4/_modules.py. What looks odd here is
+// explained, each with its test, in docs/model.md.
 #include <fmt/format.h>
 
 #include <cmath>
 
+#include "model/pass.h"
+
 namespace bezel {
 
-// K and V of the new rows into the cache. Where there is no Wv, v is the projection before k's norm.
+// K and V of the new rows into the cache. Where there is no Wv, v is the projection before k's
+// norm.
 void Model::append_kv(const Layer& l, Pass& p, ConstMat x) const {
   Ops& op = p.op;
   const auto frame = op.frame();
@@ -33,16 +34,16 @@ void Model::attend(const Layer& l, Pass& p) const {
   Ops& op = p.op;
   const auto frame = op.frame();
   const float eps = config_.norm_eps;
-  Mat x = op.norm(p.h, l.norm_attn_in, eps);          // [T, D]
-  if (l.owns_kv()) append_kv(l, p, x);                // else an earlier layer's K and V are read
-  if (l.index == config_.last_append) p.narrow(x);    // from here on only read rows: T = R
+  Mat x = op.norm(p.h, l.norm_attn_in, eps);        // [T, D]
+  if (l.owns_kv()) append_kv(l, p, x);              // else an earlier layer's K and V are read
+  if (l.index == config_.last_append) p.narrow(x);  // from here on only read rows: T = R
   if (p.h.rows == 0) return;
-  Mat q = op.matmul(l.wq, x);                         // [T, H*d]
+  Mat q = op.matmul(l.wq, x);  // [T, H*d]
   op.norm_heads(q, l.norm_q, l.cfg.attn.head_dim, eps);
   op.rope(q, l.cfg.rope, p.angles(l));
   if (config_.q_scale != 1) op.scale(q, config_.q_scale);
   Mat o = op.attention(q, p.kv.pages(l.cfg.kv_from), p.rows(), l.cfg.attn);  // [T, H*d]
-  Mat y = op.matmul(l.wo, o);                         // [T, D]
+  Mat y = op.matmul(l.wo, o);                                                // [T, D]
   op.norm(y, y, l.norm_attn_out, eps);
   op.add(p.h, y);
 }
@@ -53,15 +54,15 @@ void Model::feed_forward(const Layer& l, Pass& p) const {
   const auto frame = op.frame();
   const float eps = config_.norm_eps;
   const int T = p.h.rows, F = l.cfg.ffn_dim;
-  Mat x = op.norm(p.h, l.norm_ffn_in, eps);           // [T, D]
-  Mat gate = op.mat(T, F), up = op.mat(T, F);         // [T, F]
+  Mat x = op.norm(p.h, l.norm_ffn_in, eps);    // [T, D]
+  Mat gate = op.mat(T, F), up = op.mat(T, F);  // [T, F]
   op.matmul({{gate, &l.w_gate}, {up, &l.w_up}}, x);
   op.gelu_mul(gate, up);
-  Mat y = op.matmul(l.w_down, gate);                  // [T, D]
-  if (config_.experts > 0) {                          // dense and routed branch: each normed, then summed
+  Mat y = op.matmul(l.w_down, gate);  // [T, D]
+  if (config_.experts > 0) {          // dense and routed branch: each normed, then summed
     op.norm(y, y, l.norm_dense_out, eps);
     Mat x_e = op.norm(p.h, l.norm_moe_in, eps);
-    Mat e = experts(l, op, x_e, p.h);                 // the router sees h itself
+    Mat e = experts(l, op, x_e, p.h);  // the router sees h itself
     op.norm(e, e, l.norm_moe_out, eps);
     op.add(y, e);
   }
@@ -73,9 +74,9 @@ void Model::feed_forward(const Layer& l, Pass& p) const {
 void Model::add_per_layer_input(const Layer& l, Pass& p) const {
   Ops& op = p.op;
   const auto frame = op.frame();
-  Mat g = op.matmul(l.ple_gate, p.h);                 // [T, P]
+  Mat g = op.matmul(l.ple_gate, p.h);  // [T, P]
   op.gelu_mul(g, p.per_layer_input(l));
-  Mat y = op.matmul(l.ple_proj, g);                   // [T, D]
+  Mat y = op.matmul(l.ple_proj, g);  // [T, D]
   op.norm(y, y, l.norm_ple, config_.norm_eps);
   op.add(p.h, y);
 }
@@ -84,7 +85,8 @@ Result<Mat> Model::forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap)
   Pass p(config_, b, kv, op);
   op.embed(p.h, embedding_, b.ids, std::sqrt(static_cast<float>(config_.width)));  // [T, D]
   if (tap) tap("embedding", -1, p.h);
-  if (config_.ple_dim > 0) {  // of the layers that all rows see, and of those that only read rows see
+  if (config_.ple_dim >
+      0) {  // of the layers that all rows see, and of those that only read rows see
     p.ple_first = per_layer_inputs(op, p.h, b.ids, 0, config_.last_append);
     p.ple_rest = per_layer_inputs(op, op.take_rows(p.h, b.read), p.read_ids, config_.last_append,
                                   config_.n_layers() - config_.last_append);
@@ -102,12 +104,13 @@ Result<Mat> Model::forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap)
   }
   p.append();
   if (p.h.rows == 0) return op.mat(0, config_.vocab);
-  op.norm(p.h, p.h, norm_final_, config_.norm_eps);   // [R, D]
+  op.norm(p.h, p.h, norm_final_, config_.norm_eps);  // [R, D]
   if (tap) tap("final_norm", -1, p.h);
-  Mat logits = op.matmul(output_, p.h);               // [R, V]
+  Mat logits = op.matmul(output_, p.h);  // [R, V]
   if (config_.logit_cap > 0) op.soft_cap(logits, config_.logit_cap);
   if (op.take_non_finite())
-    return Error{Errc::Numeric, "the activations became infinite or not a number", "the final norm"};
+    return Error{Errc::Numeric, "the activations became infinite or not a number",
+                 "the final norm"};
   return logits;
 }
 

@@ -10,10 +10,12 @@ namespace bezel {
 
 namespace {
 
-constexpr int pages_for(int positions) { return (positions + kSegment - 1) / kSegment; }
+constexpr int pages_for(int positions) {
+  return (positions + kSegment - 1) / kSegment;
+}
 
-// Pages of a sliding layer's ring: a chunk's first row still sees window - 1 positions behind it, and
-// neither end need fall on a page's edge.
+// Pages of a sliding layer's ring: a chunk's first row still sees window - 1 positions behind it,
+// and neither end need fall on a page's edge.
 int ring_pages(const AttnShape& a, int context, int max_chunk) {
   const int all = pages_for(context);
   if (a.window == 0 || a.window >= context) return all;
@@ -23,7 +25,8 @@ int ring_pages(const AttnShape& a, int context, int max_chunk) {
 }
 
 KvPages shape_of(const AttnShape& a, DType type) {
-  return {.pages = nullptr, .n_pages = 0, .type = type, .heads_kv = a.heads_kv, .head_dim = a.head_dim};
+  return {
+      .pages = nullptr, .n_pages = 0, .type = type, .heads_kv = a.heads_kv, .head_dim = a.head_dim};
 }
 
 struct FreePage {
@@ -34,8 +37,8 @@ struct FreePage {
 
 struct KvCache::LayerStore {
   KvPages shape;
-  int n_pages = 0;                                // ring length
-  std::vector<std::vector<std::byte*>> tables;    // [seq][n_pages], null until taken
+  int n_pages = 0;                              // ring length
+  std::vector<std::vector<std::byte*>> tables;  // [seq][n_pages], null until taken
   std::vector<std::unique_ptr<std::byte[], FreePage>> owned;
 };
 
@@ -55,8 +58,9 @@ KvCache::KvCache(const Config& config, int n_seqs, int context, int max_chunk, D
     store = std::make_unique<LayerStore>();
     store->shape = shape_of(l.attn, type);
     store->n_pages = ring_pages(l.attn, context, max_chunk);
-    store->tables.assign(static_cast<std::size_t>(n_seqs),
-                         std::vector<std::byte*>(static_cast<std::size_t>(store->n_pages), nullptr));
+    store->tables.assign(
+        static_cast<std::size_t>(n_seqs),
+        std::vector<std::byte*>(static_cast<std::size_t>(store->n_pages), nullptr));
   }
 }
 
@@ -74,14 +78,17 @@ std::uint64_t KvCache::plan_bytes(const Config& config, int n_seqs, int context,
   return sum * static_cast<std::uint64_t>(n_seqs);
 }
 
-int KvCache::length(int seq) const { return length_[static_cast<std::size_t>(seq)]; }
+int KvCache::length(int seq) const {
+  return length_[static_cast<std::size_t>(seq)];
+}
 
 Status KvCache::reserve(int seq, int length) {
   if (length > context_)
-    return Error{Errc::TooLarge,
-                 fmt::format("{} positions do not fit the context of {}; raise --ctx or shorten the text",
-                             length, context_),
-                 ""};
+    return Error{
+        Errc::TooLarge,
+        fmt::format("{} positions do not fit the context of {}; raise --ctx or shorten the text",
+                    length, context_),
+        ""};
   BEZEL_CHECK(length - this->length(seq) <= max_chunk_ || length <= this->length(seq));
   const int first = this->length(seq) / kSegment;
   for (const auto& store : layers_) {
@@ -93,7 +100,8 @@ Status KvCache::reserve(int seq, int length) {
       const std::size_t n = store->shape.page_bytes();
       auto* page = static_cast<std::byte*>(::operator new[](n, std::align_val_t{64}, std::nothrow));
       if (page == nullptr)
-        return Error{Errc::NoMemory, fmt::format("no memory for {} more bytes of K/V cache", n), ""};
+        return Error{Errc::NoMemory, fmt::format("no memory for {} more bytes of K/V cache", n),
+                     ""};
       store->owned.emplace_back(page);
       std::memset(page, 0, n);
       used_bytes_ += n;
@@ -141,6 +149,8 @@ std::vector<KvPages> KvCache::pages(int layer) const {
   return out;
 }
 
-std::uint64_t KvCache::used_bytes() const { return used_bytes_; }
+std::uint64_t KvCache::used_bytes() const {
+  return used_bytes_;
+}
 
 }  // namespace bezel

@@ -1,13 +1,13 @@
-// Keys and values of several sequences, in pages of 256 positions. Global layers hold all pages of a
-// sequence; sliding layers a ring of pages just long enough for window + largest chunk.
+// Keys and values of several sequences, in pages of 256 positions. Global layers hold all pages of
+// a sequence; sliding layers a ring of pages just long enough for window + largest chunk.
 #pragma once
-#include "bezel/result.h"
-#include "kernels/ops.h"
-#include "model/config.h"
-
 #include <cstdint>
 #include <memory>
 #include <vector>
+
+#include "bezel/result.h"
+#include "kernels/ops.h"
+#include "model/config.h"
 
 namespace bezel {
 
@@ -23,11 +23,12 @@ class KvCache {
                                   DType type);
 
   int context() const { return context_; }
-  int length(int seq) const;                 // positions held
+  int length(int seq) const;  // positions held
   // Makes room for positions up to `length` (exclusive). NoMemory / TooLarge as an Error.
   Status reserve(int seq, int length);
-  void set_length(int seq, int length);      // after a forward pass, or to go back: see can_rewind
-  // Going back to `length` keeps every key a later query may need only while the ring still has them.
+  void set_length(int seq, int length);  // after a forward pass, or to go back: see can_rewind
+  // Going back to `length` keeps every key a later query may need only while the ring still has
+  // them.
   bool can_rewind(int seq, int length) const;
   void clear(int seq);
   // Page tables of layer `layer` for all sequences, index = seq. Only for layers that own K/V.

@@ -1,11 +1,5 @@
 // Gemma as equations over one batch. Knows no text: ids in, logits out.
 #pragma once
-#include "bezel/result.h"
-#include "formats/tensor_file.h"
-#include "kernels/ops.h"
-#include "model/config.h"
-#include "model/kv_cache.h"
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -13,10 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "bezel/result.h"
+#include "formats/tensor_file.h"
+#include "kernels/ops.h"
+#include "model/config.h"
+#include "model/kv_cache.h"
+
 namespace bezel {
 
-// New tokens of one or more sequences. Rows of one sequence stand together with ascending positions,
-// starting at kv.length(seq).
+// New tokens of one or more sequences. Rows of one sequence stand together with ascending
+// positions, starting at kv.length(seq).
 struct Batch {
   std::vector<std::int32_t> ids;  // [T]
   std::vector<RowPos> rows;       // [T]
@@ -48,8 +48,8 @@ struct Layer {
   bool owns_kv() const { return cfg.kv_from == index; }
 };
 
-// Called with intermediate results: ("embedding", -1) for all rows, ("layer", n) for the rows that are
-// still alive (all of them when every row is read), ("final_norm", -1) for the read rows.
+// Called with intermediate results: ("embedding", -1) for all rows, ("layer", n) for the rows that
+// are still alive (all of them when every row is read), ("final_norm", -1) for the read rows.
 using Tap = std::function<void(const char* what, int layer, ConstMat x)>;
 
 class Model {
@@ -74,7 +74,8 @@ class Model {
   Model(TensorFile file, Config config) : file_(std::move(file)), config_(std::move(config)) {}
   Status bind();
   Status bind_layer(class Binder& in, Layer& l);
-  Mat per_layer_inputs(Ops& op, ConstMat h, std::span<const std::int32_t> ids, int first, int n) const;
+  Mat per_layer_inputs(Ops& op, ConstMat h, std::span<const std::int32_t> ids, int first,
+                       int n) const;
   void append_kv(const Layer& l, Pass& p, ConstMat x) const;
   void attend(const Layer& l, Pass& p) const;
   void feed_forward(const Layer& l, Pass& p) const;

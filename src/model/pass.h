@@ -1,9 +1,10 @@
-// The state of one forward pass: which rows are still alive, and what they carry through the layers.
+// The state of one forward pass: which rows are still alive, and what they carry through the
+// layers.
 #pragma once
-#include "model/model.h"
-
 #include <algorithm>
 #include <vector>
+
+#include "model/model.h"
 
 namespace bezel {
 
@@ -11,8 +12,8 @@ struct Model::Pass {
   const Batch& batch;
   Ops& op;
   KvCache& kv;
-  Mat h;                            // [T, D] residual stream; [R, D] after narrow()
-  Mat ple_first, ple_rest;          // [T, first * P], [R, (L - first) * P], first = last_append
+  Mat h;                    // [T, D] residual stream; [R, D] after narrow()
+  Mat ple_first, ple_rest;  // [T, first * P], [R, (L - first) * P], first = last_append
   std::vector<std::int32_t> read_ids;
 
   // Takes h and the rope angles from the arena; they live as long as the caller's frame.

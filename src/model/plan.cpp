@@ -1,7 +1,7 @@
 // What a forward pass needs and touches, computed before it runs.
-#include "model/model.h"
-
 #include <algorithm>
+
+#include "model/model.h"
 
 namespace bezel {
 
@@ -29,8 +29,9 @@ std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_
     max_head_dim = std::max(max_head_dim, l.attn.head_dim);
     max_pairs = std::max(max_pairs, l.rope.pairs);
   }
-  worst = std::max(worst, mat(rows, c.n_layers() * c.ple_dim));  // token part of the per-layer inputs
-  carried += mat(rows, max_pairs) * 8;                           // two kinds, all and read rows, cos and sin
+  worst =
+      std::max(worst, mat(rows, c.n_layers() * c.ple_dim));  // token part of the per-layer inputs
+  carried += mat(rows, max_pairs) * 8;  // two kinds, all and read rows, cos and sin
   return carried + worst +
          Ops::scratch_bytes(max_rows, max_in, max_heads, max_head_dim, context, n_threads);
 }
@@ -40,7 +41,8 @@ std::uint64_t Model::bytes_per_token(int depth, DType kv_type) const {
     return w.row_bytes * static_cast<std::uint64_t>(w.present() ? w.out : 0);
   };
   const std::uint64_t value = kv_type == DType::F32 ? 4 : 2;
-  std::uint64_t sum = bytes(output_) + embedding_.row_bytes + ple_table_.row_bytes + bytes(ple_model_proj_);
+  std::uint64_t sum =
+      bytes(output_) + embedding_.row_bytes + ple_table_.row_bytes + bytes(ple_model_proj_);
   for (const Layer& l : layers_) {
     for (const Linear* w : {&l.wq, &l.wk, &l.wv, &l.wo, &l.w_gate, &l.w_up, &l.w_down, &l.ple_gate,
                             &l.ple_proj, &l.router})
@@ -49,7 +51,8 @@ std::uint64_t Model::bytes_per_token(int depth, DType kv_type) const {
     for (const Linear* w : {&l.expert_gate_up, &l.expert_gate, &l.expert_up, &l.expert_down})
       experts += bytes(*w);
     if (config_.experts > 0)
-      sum += experts / static_cast<std::uint64_t>(config_.experts) * static_cast<std::uint64_t>(config_.experts_used);
+      sum += experts / static_cast<std::uint64_t>(config_.experts) *
+             static_cast<std::uint64_t>(config_.experts_used);
     const AttnShape& a = l.cfg.attn;
     const int keys = a.window > 0 ? std::min(depth, a.window) : depth;
     sum += 2 * value * static_cast<std::uint64_t>(keys) * static_cast<std::uint64_t>(a.heads_kv) *

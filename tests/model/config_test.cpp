@@ -1,4 +1,5 @@
-// Wrong configurations are one sentence that names file and key; K/V pages hold what a query may see.
+// Wrong configurations are one sentence that names file and key; K/V pages hold what a query may
+// see.
 #include "model/harness.h"
 
 namespace bezel::test {
@@ -47,9 +48,11 @@ TEST(Config, AnotherArchitectureIsRefusedByName) {
 }
 
 TEST(Config, ZeroHeadsZeroLayersAndGiantWidthsAreRefused) {
-  for (const char* key : {"gemma4.attention.head_count", "gemma4.block_count", "gemma4.embedding_length",
-                          "gemma4.attention.head_count_kv", "gemma4.attention.key_length_swa"})
-    for (const std::uint64_t bad : {std::uint64_t{0}, std::uint64_t{1} << 31U, std::uint64_t{1} << 32U, ~std::uint64_t{0}}) {
+  for (const char* key :
+       {"gemma4.attention.head_count", "gemma4.block_count", "gemma4.embedding_length",
+        "gemma4.attention.head_count_kv", "gemma4.attention.key_length_swa"})
+    for (const std::uint64_t bad :
+         {std::uint64_t{0}, std::uint64_t{1} << 31U, std::uint64_t{1} << 32U, ~std::uint64_t{0}}) {
       TensorFile f = open_fixture("e2b/model.gguf");
       f.meta[key] = bad;
       EXPECT_NE(load_error(std::move(f)), "") << key << " = " << bad;
@@ -57,8 +60,8 @@ TEST(Config, ZeroHeadsZeroLayersAndGiantWidthsAreRefused) {
 }
 
 TEST(Config, AMissingTensorIsNamed) {
-  for (const char* name : {"blk.3.attn_q.weight", "output_norm.weight", "blk.0.layer_output_scale.weight",
-                           "per_layer_model_proj.weight"}) {
+  for (const char* name : {"blk.3.attn_q.weight", "output_norm.weight",
+                           "blk.0.layer_output_scale.weight", "per_layer_model_proj.weight"}) {
     TensorFile f = open_fixture("e2b/model.gguf");
     std::erase_if(f.tensors, [&](const Tensor& t) { return t.name == name; });
     f.index();
@@ -115,7 +118,8 @@ TEST(Config, SeparateGateAndUpExpertsGiveTheSameLogitsAsFusedOnes) {
       extra.push_back(u);
     }
   }
-  std::erase_if(f.tensors, [](const Tensor& t) { return t.name.find("gate_up") != std::string::npos; });
+  std::erase_if(f.tensors,
+                [](const Tensor& t) { return t.name.find("gate_up") != std::string::npos; });
   for (std::size_t i = 0; i < extra.size(); ++i) {
     extra[i].data = halves[i];
     f.tensors.push_back(extra[i]);
@@ -134,7 +138,8 @@ TEST(KvCache, TakesNoMoreThanItsPlan) {
   Runner runner(*model, {.chunk = chunk, .kv = DType::F16}, context);
   std::vector<std::int32_t> ids(2000, 9);
   runner.feed(ids, 0);
-  EXPECT_LE(runner.kv().used_bytes(), KvCache::plan_bytes(model->config(), 1, context, chunk, DType::F16));
+  EXPECT_LE(runner.kv().used_bytes(),
+            KvCache::plan_bytes(model->config(), 1, context, chunk, DType::F16));
   EXPECT_GT(runner.kv().used_bytes(), 0U);
 }
 

@@ -1,11 +1,11 @@
 // Every model against the reference's float64 numbers. Tolerance: 4 x the reference's own float32
 // noise, never below 2e-5 (fixtures README).
-#include "model/harness.h"
-
 #include <fmt/format.h>
 
 #include <cmath>
 #include <fstream>
+
+#include "model/harness.h"
 
 namespace bezel::test {
 namespace {
@@ -32,7 +32,9 @@ struct Case {
   std::string name;
   bool gguf;
 };
-void PrintTo(const Case& c, std::ostream* os) { *os << c.name << (c.gguf ? " gguf" : " folder"); }
+void PrintTo(const Case& c, std::ostream* os) {
+  *os << c.name << (c.gguf ? " gguf" : " folder");
+}
 
 class Golden : public testing::TestWithParam<Case> {
  protected:
@@ -42,7 +44,9 @@ class Golden : public testing::TestWithParam<Case> {
     model_ = load_model(text_fixture(c.name) + (c.gguf ? "/model.gguf" : ""));
     ASSERT_NE(model_, nullptr);
   }
-  double bound(const std::string& what) const { return std::max(2e-5, 4 * noise_[what].get<double>()); }
+  double bound(const std::string& what) const {
+    return std::max(2e-5, 4 * noise_[what].get<double>());
+  }
 
   Json noise_;
   std::unique_ptr<Model> model_;
@@ -121,8 +125,9 @@ std::vector<double> kl_divergences(const std::vector<float>& got, const std::vec
   return out;
 }
 
-constexpr const char* kWide[] = {"e2b-wide/Q4_0", "e2b-wide/Q8_0", "e2b-wide/Q4_K_M", "e2b-wide/Q2_K",
-                                 "e2b-wide/IQ4_XS", "26b-wide/Q4_0", "26b-wide/Q4_K_M"};
+constexpr const char* kWide[] = {"e2b-wide/Q4_0",  "e2b-wide/Q8_0",   "e2b-wide/Q4_K_M",
+                                 "e2b-wide/Q2_K",  "e2b-wide/IQ4_XS", "26b-wide/Q4_0",
+                                 "26b-wide/Q4_K_M"};
 
 TEST(Wide, DequantisedWeightsGiveTheReferencesLogits) {
   const Json index = index_json();
@@ -134,7 +139,8 @@ TEST(Wide, DequantisedWeightsGiveTheReferencesLogits) {
     const auto prompt = want.values<std::int32_t>("prompt");
     Runner runner(*model, {.chunk = 64}, 512);
     const auto got = runner.feed(prompt, static_cast<int>(prompt.size()));
-    EXPECT_LE(largest_difference(got, want.values<float>("logits")), std::max(2e-5, 4 * noise)) << name;
+    EXPECT_LE(largest_difference(got, want.values<float>("logits")), std::max(2e-5, 4 * noise))
+        << name;
   }
 }
 
@@ -148,7 +154,8 @@ TEST(Wide, Int8ActivationsLoseLessThanThePeerOnTheSameFile) {
     const auto prompt = want.values<std::int32_t>("prompt");
     Runner runner(*model, {.chunk = 64, .act = Act::Int8}, 512);
     const auto got = runner.feed(prompt, static_cast<int>(prompt.size()));
-    auto kl = kl_divergences(got, want.values<float>("logits"), static_cast<std::size_t>(model->config().vocab));
+    auto kl = kl_divergences(got, want.values<float>("logits"),
+                             static_cast<std::size_t>(model->config().vocab));
     ASSERT_EQ(kl.size(), prompt.size());
     const bool experts = model->config().experts > 0;
     double ours = 0;

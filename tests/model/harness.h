@@ -1,14 +1,14 @@
 // Runs a model the way a test wants it and gives back plain vectors.
 #pragma once
-#include "base/fingerprint.h"
-#include "formats/tensor_file.h"
-#include "model/model.h"
-
 #include <gtest/gtest.h>
 
 #include <map>
 #include <string>
 #include <vector>
+
+#include "base/fingerprint.h"
+#include "formats/tensor_file.h"
+#include "model/model.h"
 
 namespace bezel::test {
 
@@ -68,8 +68,8 @@ class Runner {
       : model_(model),
         setup_(s),
         pool_(s.threads),
-        scratch_(model.scratch_bytes(std::max(s.chunk, max_rows), std::max(s.chunk, max_rows), context,
-                                     s.threads)),
+        scratch_(model.scratch_bytes(std::max(s.chunk, max_rows), std::max(s.chunk, max_rows),
+                                     context, s.threads)),
         ops_(s.table != nullptr ? *s.table : best_kernels(), pool_, scratch_, s.act),
         kv_(model.config(), n_seqs, context, s.chunk, s.kv) {}
 

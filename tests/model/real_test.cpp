@@ -1,11 +1,11 @@
 // The one real checkpoint: Gemma 3 270M, Q4_K_M (fixtures/gemma3-270m/README.md). Needs the file in
 // the user's cache, or where BEZEL_GEMMA3_270M says; skipped aloud otherwise.
-#include "model/harness.h"
-
 #include <fmt/format.h>
 
 #include <cmath>
 #include <cstdlib>
+
+#include "model/harness.h"
 
 namespace bezel::test {
 namespace {
@@ -14,14 +14,16 @@ std::string real_model() {
   if (const char* path = std::getenv("BEZEL_GEMMA3_270M")) return path;
   const char* xdg = std::getenv("XDG_CACHE_HOME");
   const char* home = std::getenv("HOME");
-  const std::string cache = xdg != nullptr ? xdg : std::string(home != nullptr ? home : "") + "/.cache";
+  const std::string cache =
+      xdg != nullptr ? xdg : std::string(home != nullptr ? home : "") + "/.cache";
   return cache + "/bezel/gemma-3-270m-q4_k_m.gguf";
 }
 
 class Real : public testing::Test {
  protected:
   void SetUp() override {
-    if (!is_file(real_model())) GTEST_SKIP() << "no real Gemma 3 270M at " << real_model() << "; ./run gets it";
+    if (!is_file(real_model()))
+      GTEST_SKIP() << "no real Gemma 3 270M at " << real_model() << "; ./run gets it";
     auto text = read_file(std::string(BEZEL_FIXTURES) + "/gemma3-270m/expected.json", 8U << 20U);
     ASSERT_TRUE(text);
     auto json = parse_json(*text, "expected.json");
@@ -74,7 +76,8 @@ TEST_F(Real, FloatActivationsGiveTheReferencesLogProbabilities) {
     if (top == ref["top5"].end()) return;
     std::vector<std::int32_t> order(vocab);
     for (std::size_t i = 0; i < vocab; ++i) order[i] = static_cast<std::int32_t>(i);
-    std::partial_sort(order.begin(), order.begin() + 5, order.end(), [x](auto a, auto b) { return x[a] > x[b]; });
+    std::partial_sort(order.begin(), order.begin() + 5, order.end(),
+                      [x](auto a, auto b) { return x[a] > x[b]; });
     order.resize(5);
     EXPECT_EQ(order, (*top)["ids"].get<std::vector<std::int32_t>>()) << "position " << at;
     for (std::size_t i = 0; i < 5; ++i)
@@ -106,7 +109,8 @@ TEST_F(Real, Int8ActivationsStayCloserToTheReferenceThanThePeer) {
       const float *x = &p[i * vocab], *y = &q[i * vocab];
       const double zx = log_sum(x, vocab), zy = log_sum(y, vocab);
       double d = 0;
-      for (std::size_t v = 0; v < vocab; ++v) d += std::exp(x[v] - zx) * ((x[v] - zx) - (y[v] - zy));
+      for (std::size_t v = 0; v < vocab; ++v)
+        d += std::exp(x[v] - zx) * ((x[v] - zx) - (y[v] - zy));
       kl.push_back(d);
       same_top += std::max_element(x, x + vocab) - x == std::max_element(y, y + vocab) - y ? 1 : 0;
       if (at + i + 1 < ids_.size()) sum += y[ids_[at + i + 1]] - zy;
@@ -115,25 +119,30 @@ TEST_F(Real, Int8ActivationsStayCloserToTheReferenceThanThePeer) {
   double mean = 0;
   for (const double d : kl) mean += d / static_cast<double>(kl.size());
   std::sort(kl.begin(), kl.end());
-  const double p99 = kl[kl.size() * 99 / 100], top1 = static_cast<double>(same_top) / static_cast<double>(kl.size());
+  const double p99 = kl[kl.size() * 99 / 100],
+               top1 = static_cast<double>(same_top) / static_cast<double>(kl.size());
   const double perplexity = std::exp(-sum / static_cast<double>(ids_.size() - 1));
-  fmt::print("int8: perplexity {:.4f}, mean KL {:.5f}, 99 % KL {:.4f}, top-1 {:.2f} %\n", perplexity, mean, p99, 100 * top1);
+  fmt::print("int8: perplexity {:.4f}, mean KL {:.5f}, 99 % KL {:.4f}, top-1 {:.2f} %\n",
+             perplexity, mean, p99, 100 * top1);
   EXPECT_LE(mean, 0.006);
   EXPECT_LE(p99, 0.05);
   EXPECT_GE(top1, 0.944);
-  const double reference = expected_["float32"]["perplexity"], peer = expected_["llamacpp"]["perplexity"];
+  const double reference = expected_["float32"]["perplexity"],
+               peer = expected_["llamacpp"]["perplexity"];
   EXPECT_LE(std::fabs(perplexity - reference), std::fabs(peer - reference));
 }
 
 TEST_F(Real, GreedyTextsAreTheReferences) {
   for (const bool int8 : {false, true})
     for (const Json& g : expected_["greedy"]) {
-      const auto prompt = g[g.contains("prompt_ids") ? "prompt_ids" : "ids"].get<std::vector<std::int32_t>>();
+      const auto prompt =
+          g[g.contains("prompt_ids") ? "prompt_ids" : "ids"].get<std::vector<std::int32_t>>();
       const auto want = g["float32_ids"].get<std::vector<std::int32_t>>();
       Runner runner(*model_, {.threads = 2, .chunk = 64, .act = int8 ? Act::Int8 : Act::F32}, 1024);
       auto row = runner.feed(prompt, 1);
       for (std::size_t i = 0; i < want.size(); ++i) {
-        const auto id = static_cast<std::int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
+        const auto id =
+            static_cast<std::int32_t>(std::max_element(row.begin(), row.end()) - row.begin());
         if (id != want[i]) {  // forgiven only where the reference itself was undecided
           const double margin = g["float32_margin"][i];
           EXPECT_LE(margin, int8 ? 0.2 : 5e-3) << "step " << i;

@@ -1,11 +1,11 @@
-// One model, one prompt: the same bits for any threads, chunks, company, prefix, instruction set and
-// host environment. Every value of each axis; all pairs of threads x chunk x table for two files; the
-// full product with BEZEL_LONG=1.
-#include "model/harness.h"
-
+// One model, one prompt: the same bits for any threads, chunks, company, prefix, instruction set
+// and host environment. Every value of each axis; all pairs of threads x chunk x table for two
+// files; the full product with BEZEL_LONG=1.
 #include <fmt/format.h>
 
 #include <cstdlib>
+
+#include "model/harness.h"
 #if defined(__x86_64__)
 #include <xmmintrin.h>
 #endif
@@ -14,20 +14,22 @@
 namespace bezel::test {
 namespace {
 
-bool long_run() { return std::getenv("BEZEL_LONG") != nullptr; }
+bool long_run() {
+  return std::getenv("BEZEL_LONG") != nullptr;
+}
 
 struct Case {
   const char* file;
   Act act;
 };
 constexpr Case kCases[] = {
-    {"e2b/model.gguf", Act::F32},        {"e4b/model.gguf", Act::F32},
-    {"12b/model.gguf", Act::F32},        {"26b-a4b/model.gguf", Act::F32},
-    {"31b/model.gguf", Act::F32},        {"gemma3-270m/model.gguf", Act::F32},
-    {"gemma3-4b/model.gguf", Act::F32},  {"e2b-wide/Q4_0.gguf", Act::Int8},
-    {"e2b-wide/Q8_0.gguf", Act::Int8},   {"e2b-wide/Q4_K_M.gguf", Act::Int8},
-    {"e2b-wide/Q2_K.gguf", Act::Int8},   {"e2b-wide/IQ4_XS.gguf", Act::Int8},
-    {"26b-wide/Q4_0.gguf", Act::Int8},   {"26b-wide/Q4_K_M.gguf", Act::Int8},
+    {"e2b/model.gguf", Act::F32},       {"e4b/model.gguf", Act::F32},
+    {"12b/model.gguf", Act::F32},       {"26b-a4b/model.gguf", Act::F32},
+    {"31b/model.gguf", Act::F32},       {"gemma3-270m/model.gguf", Act::F32},
+    {"gemma3-4b/model.gguf", Act::F32}, {"e2b-wide/Q4_0.gguf", Act::Int8},
+    {"e2b-wide/Q8_0.gguf", Act::Int8},  {"e2b-wide/Q4_K_M.gguf", Act::Int8},
+    {"e2b-wide/Q2_K.gguf", Act::Int8},  {"e2b-wide/IQ4_XS.gguf", Act::Int8},
+    {"26b-wide/Q4_0.gguf", Act::Int8},  {"26b-wide/Q4_K_M.gguf", Act::Int8},
 };
 
 constexpr int kPrompt = 70;  // ids; past the window of every fixture
@@ -54,7 +56,9 @@ class SameBits : public testing::TestWithParam<Case> {
     ASSERT_NE(model_, nullptr);
     want_ = print_of(*model_, base());
   }
-  RunSetup base() const { return {.threads = 1, .chunk = 64, .kv = DType::F16, .act = GetParam().act}; }
+  RunSetup base() const {
+    return {.threads = 1, .chunk = 64, .kv = DType::F16, .act = GetParam().act};
+  }
   std::unique_ptr<Model> model_;
   std::string want_;
 };
@@ -105,7 +109,9 @@ TEST_P(SameBits, InTheCompanyOfOtherSequences) {
         for (int i = 0; i < n; ++i) {
           const bool own = seq == mine;
           if (own) rows_of_mine.push_back(static_cast<int>(b.read.size()));
-          b.add(seq, from + i, own ? ids[static_cast<std::size_t>(at + i)] : other[static_cast<std::size_t>(from + i)],
+          b.add(seq, from + i,
+                own ? ids[static_cast<std::size_t>(at + i)]
+                    : other[static_cast<std::size_t>(from + i)],
                 own || i == n - 1);
         }
       }
@@ -124,7 +130,8 @@ TEST_P(SameBits, WithACachedPrefixAndAfterGoingBack) {
   for (const int prefix : {1, 17, 40, 69}) {
     RunSetup s = base();
     Runner cold(*model_, s, 512), warm(*model_, s, 512);
-    const std::vector<std::int32_t> head(ids.begin(), ids.begin() + prefix), tail(ids.begin() + prefix, ids.end());
+    const std::vector<std::int32_t> head(ids.begin(), ids.begin() + prefix),
+        tail(ids.begin() + prefix, ids.end());
     const int n = static_cast<int>(tail.size());
     const auto want = cold.feed(ids, n);
     warm.feed(ids, 0);
@@ -175,8 +182,10 @@ TEST(SameBitsPairs, ThreadsAndChunksAndTablesTogether) {
       if (!runs_here(*table)) continue;
       for (int threads = 1; threads <= 4; ++threads)
         for (int chunk : {1, 2, 5, 16, 33, 64}) {
-          const RunSetup s{.threads = threads, .chunk = chunk, .kv = DType::F16, .act = c.act, .table = table};
-          ASSERT_EQ(print_of(*model, s), want) << c.file << " " << table->name << " " << threads << " " << chunk;
+          const RunSetup s{
+              .threads = threads, .chunk = chunk, .kv = DType::F16, .act = c.act, .table = table};
+          ASSERT_EQ(print_of(*model, s), want)
+              << c.file << " " << table->name << " " << threads << " " << chunk;
         }
     }
   }

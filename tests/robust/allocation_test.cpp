@@ -1,14 +1,14 @@
 // Memory that runs out while a model loads: the n-th allocation fails, for every n. Loading ends in
 // std::bad_alloc for the caller or in an Error, never in a crash, and leaks nothing.
-#include "formats/tensor_file.h"
-#include "model/model.h"
-#include "text/tokenizer.h"
-
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <cstdlib>
 #include <new>
+
+#include "formats/tensor_file.h"
+#include "model/model.h"
+#include "text/tokenizer.h"
 
 namespace {
 
@@ -34,23 +34,51 @@ constexpr std::size_t kAlign = alignof(std::max_align_t);
 
 }  // namespace
 
-void* operator new(std::size_t n) { return allocate(n, kAlign, true); }
-void* operator new[](std::size_t n) { return allocate(n, kAlign, true); }
-void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return allocate(n, kAlign, false); }
-void* operator new[](std::size_t n, const std::nothrow_t&) noexcept { return allocate(n, kAlign, false); }
-void* operator new(std::size_t n, std::align_val_t a) { return allocate(n, static_cast<std::size_t>(a), true); }
-void* operator new[](std::size_t n, std::align_val_t a) { return allocate(n, static_cast<std::size_t>(a), true); }
+void* operator new(std::size_t n) {
+  return allocate(n, kAlign, true);
+}
+void* operator new[](std::size_t n) {
+  return allocate(n, kAlign, true);
+}
+void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
+  return allocate(n, kAlign, false);
+}
+void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
+  return allocate(n, kAlign, false);
+}
+void* operator new(std::size_t n, std::align_val_t a) {
+  return allocate(n, static_cast<std::size_t>(a), true);
+}
+void* operator new[](std::size_t n, std::align_val_t a) {
+  return allocate(n, static_cast<std::size_t>(a), true);
+}
 void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
   return allocate(n, static_cast<std::size_t>(a), false);
 }
-void operator delete(void* p) noexcept { release(p); }
-void operator delete[](void* p) noexcept { release(p); }
-void operator delete(void* p, std::size_t) noexcept { release(p); }
-void operator delete[](void* p, std::size_t) noexcept { release(p); }
-void operator delete(void* p, std::align_val_t) noexcept { release(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { release(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { release(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { release(p); }
+void operator delete(void* p) noexcept {
+  release(p);
+}
+void operator delete[](void* p) noexcept {
+  release(p);
+}
+void operator delete(void* p, std::size_t) noexcept {
+  release(p);
+}
+void operator delete[](void* p, std::size_t) noexcept {
+  release(p);
+}
+void operator delete(void* p, std::align_val_t) noexcept {
+  release(p);
+}
+void operator delete[](void* p, std::align_val_t) noexcept {
+  release(p);
+}
+void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
+  release(p);
+}
+void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
+  release(p);
+}
 
 namespace bezel {
 namespace {
@@ -96,7 +124,8 @@ TEST(Allocation, AModelThatLoadsWithoutMemoryEndsCleanlyAtEveryAllocation) {
 
 TEST(Allocation, ATokenizerThatLoadsWithoutMemoryEndsCleanlyAtEveryAllocation) {
   const std::string small = std::string(BEZEL_FIXTURES) + "/tokenizer/small/";
-  fail_each_allocation([&] { return static_cast<bool>(Tokenizer::load_json(small + "tokenizer.json")); }, 10);
+  fail_each_allocation(
+      [&] { return static_cast<bool>(Tokenizer::load_json(small + "tokenizer.json")); }, 10);
   fail_each_allocation(
       [&] {
         auto file = open_tensor_file(small + "tokenizer.gguf");

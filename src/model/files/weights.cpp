@@ -1,10 +1,10 @@
-// The one list of the model's tensors: both names, the shape the configuration asks for, and where it
-// goes. Loading walks it; a tensor of another shape is one sentence.
-#include "model/model.h"
-
+// The one list of the model's tensors: both names, the shape the configuration asks for, and where
+// it goes. Loading walks it; a tensor of another shape is one sentence.
 #include <fmt/format.h>
 
 #include <cmath>
+
+#include "model/model.h"
 
 namespace bezel {
 
@@ -29,13 +29,15 @@ class Binder {
 
   bool has(const char* gguf, const char* hf) const { return file_.find(name(gguf, hf)) != nullptr; }
 
-  // shape: [out, in] or [experts, out, in]; an expert stack becomes one matrix of experts * out rows.
+  // shape: [out, in] or [experts, out, in]; an expert stack becomes one matrix of experts * out
+  // rows.
   Status matrix(Linear& to, const char* gguf, const char* hf, std::vector<std::int64_t> shape) {
     BEZEL_TRY(const Tensor* t, find(gguf, hf, shape));
     std::int64_t out = 1;
     for (std::size_t i = 0; i + 1 < shape.size(); ++i) out *= shape[i];
     if (out > INT32_MAX)
-      return Error{Errc::Unsupported, fmt::format("{} rows are more than Bezel can index", out), at(*t)};
+      return Error{Errc::Unsupported, fmt::format("{} rows are more than Bezel can index", out),
+                   at(*t)};
     const std::int64_t in = shape.back();
     if (t->type > DType::IQ4_XS)
       return Error{Errc::BadFile, fmt::format("a weight of type {}", format(t->type).name), at(*t)};
@@ -48,11 +50,12 @@ class Binder {
   }
 
   // A vector of n values as float32, each plus `offset`, times `factor`.
-  Status vector(const float*& to, const char* gguf, const char* hf, std::int64_t n, float offset = 0,
-                float factor = 1) {
+  Status vector(const float*& to, const char* gguf, const char* hf, std::int64_t n,
+                float offset = 0, float factor = 1) {
     BEZEL_TRY(const Tensor* t, find(gguf, hf, {n}));
     if (t->type != DType::F32 && t->type != DType::F16 && t->type != DType::BF16)
-      return Error{Errc::BadFile, fmt::format("expected F32, F16 or BF16, file has {}", format(t->type).name),
+      return Error{Errc::BadFile,
+                   fmt::format("expected F32, F16 or BF16, file has {}", format(t->type).name),
                    at(*t)};
     auto& values = owned_.emplace_back(std::make_unique<float[]>(static_cast<std::size_t>(n)));
     dequantize_row(t->type, t->data.data(), values.get(), static_cast<std::size_t>(n));
@@ -82,7 +85,8 @@ class Binder {
       return Error{Errc::BadFile, fmt::format("the tensor '{}' is missing", wanted), file_.path};
     if (t->shape != shape)
       return Error{Errc::BadFile,
-                   fmt::format("expected the shape [{}], file has {}", fmt::join(shape, ", "), t->shape_text()),
+                   fmt::format("expected the shape [{}], file has {}", fmt::join(shape, ", "),
+                               t->shape_text()),
                    at(*t)};
     return t;
   }
@@ -99,7 +103,8 @@ Status bind_attention(Binder& in, Layer& l, const Config& c) {
   const std::int64_t D = c.width, d = l.cfg.attn.head_dim;
   const std::int64_t Hd = l.cfg.attn.heads_q * d, Kd = l.cfg.attn.heads_kv * d;
   BEZEL_DO(in.norm(l.norm_attn_in, "attn_norm.weight", "input_layernorm.weight", D));
-  BEZEL_DO(in.norm(l.norm_attn_out, "post_attention_norm.weight", "post_attention_layernorm.weight", D));
+  BEZEL_DO(
+      in.norm(l.norm_attn_out, "post_attention_norm.weight", "post_attention_layernorm.weight", D));
   BEZEL_DO(in.matrix(l.wq, "attn_q.weight", "self_attn.q_proj.weight", {Hd, D}));
   BEZEL_DO(in.matrix(l.wo, "attn_output.weight", "self_attn.o_proj.weight", {D, Hd}));
   BEZEL_DO(in.norm(l.norm_q, "attn_q_norm.weight", "self_attn.q_norm.weight", d));
@@ -120,16 +125,21 @@ Status bind_feed_forward(Binder& in, Layer& l, const Config& c) {
 
 Status bind_experts(Binder& in, Layer& l, const Config& c) {
   const std::int64_t D = c.width, E = c.experts, F = c.expert_dim;
-  const float root = 1.0F / std::sqrt(static_cast<float>(D));  // the router's input is scaled by D^-0.5
+  const float root =
+      1.0F / std::sqrt(static_cast<float>(D));  // the router's input is scaled by D^-0.5
   BEZEL_DO(in.matrix(l.router, "ffn_gate_inp.weight", "router.proj.weight", {E, D}));
   BEZEL_DO(in.vector(l.router_scale, "ffn_gate_inp.scale", "router.scale", D, 0, root));
   BEZEL_DO(in.vector(l.expert_scale, "ffn_down_exps.scale", "router.per_expert_scale", E));
-  BEZEL_DO(in.norm(l.norm_dense_out, "post_ffw_norm_1.weight", "post_feedforward_layernorm_1.weight", D));
-  BEZEL_DO(in.norm(l.norm_moe_in, "pre_ffw_norm_2.weight", "pre_feedforward_layernorm_2.weight", D));
-  BEZEL_DO(in.norm(l.norm_moe_out, "post_ffw_norm_2.weight", "post_feedforward_layernorm_2.weight", D));
+  BEZEL_DO(in.norm(l.norm_dense_out, "post_ffw_norm_1.weight",
+                   "post_feedforward_layernorm_1.weight", D));
+  BEZEL_DO(
+      in.norm(l.norm_moe_in, "pre_ffw_norm_2.weight", "pre_feedforward_layernorm_2.weight", D));
+  BEZEL_DO(
+      in.norm(l.norm_moe_out, "post_ffw_norm_2.weight", "post_feedforward_layernorm_2.weight", D));
   BEZEL_DO(in.matrix(l.expert_down, "ffn_down_exps.weight", "experts.down_proj", {E, D, F}));
   if (in.has("ffn_gate_up_exps.weight", "experts.gate_up_proj"))
-    return in.matrix(l.expert_gate_up, "ffn_gate_up_exps.weight", "experts.gate_up_proj", {E, 2 * F, D});
+    return in.matrix(l.expert_gate_up, "ffn_gate_up_exps.weight", "experts.gate_up_proj",
+                     {E, 2 * F, D});
   BEZEL_DO(in.matrix(l.expert_gate, "ffn_gate_exps.weight", "experts.gate_proj", {E, F, D}));
   return in.matrix(l.expert_up, "ffn_up_exps.weight", "experts.up_proj", {E, F, D});
 }
@@ -157,7 +167,8 @@ Status Model::bind_layer(Binder& in, Layer& l) {
 }
 
 Status Model::bind() {
-  const std::int64_t D = config_.width, V = config_.vocab, P = config_.ple_dim, L = config_.n_layers();
+  const std::int64_t D = config_.width, V = config_.vocab, P = config_.ple_dim,
+                     L = config_.n_layers();
   Binder in(file_, config_.norm_offset, owned_);
   for (int i = 0; i < L; ++i) {
     Layer l;
@@ -173,9 +184,12 @@ Status Model::bind() {
   if (in.has("output.weight", "lm_head.weight"))
     BEZEL_DO(in.matrix(output_, "output.weight", "lm_head.weight", {V, D}));
   if (P == 0) return Ok{};
-  BEZEL_DO(in.matrix(ple_table_, "per_layer_token_embd.weight", "embed_tokens_per_layer.weight", {V, L * P}));
-  BEZEL_DO(in.matrix(ple_model_proj_, "per_layer_model_proj.weight", "per_layer_model_projection.weight", {L * P, D}));
-  return in.norm(norm_ple_proj_, "per_layer_proj_norm.weight", "per_layer_projection_norm.weight", P);
+  BEZEL_DO(in.matrix(ple_table_, "per_layer_token_embd.weight", "embed_tokens_per_layer.weight",
+                     {V, L * P}));
+  BEZEL_DO(in.matrix(ple_model_proj_, "per_layer_model_proj.weight",
+                     "per_layer_model_projection.weight", {L * P, D}));
+  return in.norm(norm_ple_proj_, "per_layer_proj_norm.weight", "per_layer_projection_norm.weight",
+                 P);
 }
 
 Result<std::unique_ptr<Model>> Model::load(TensorFile file) {

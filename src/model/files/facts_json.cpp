@@ -1,10 +1,10 @@
 // config.json to facts, flat or nested under text_config. Field names and defaults: the public
 // transformers configuration classes of gemma3_text and gemma4_text; docs/model.md.
-#include "model/facts.h"
-
 #include <fmt/format.h>
 
 #include <cmath>
+
+#include "model/files/facts.h"
 
 namespace bezel {
 
@@ -21,7 +21,8 @@ struct Fields {
   }
   Result<std::int64_t> need(const char* name) const {
     if (!c.contains(name) || c[name].is_null())
-      return Error{Errc::BadFile, fmt::format("the field '{}' is missing", name), path + "/config.json"};
+      return Error{Errc::BadFile, fmt::format("the field '{}' is missing", name),
+                   path + "/config.json"};
     return get(name, 0);
   }
   Result<double> real(const Json& at, const char* name, double fallback) const {
@@ -45,13 +46,17 @@ Status layer_kinds(const Fields& in, Facts& f) {
   const Json& types = member(in.c, "layer_types");
   if (types.is_array()) {
     if (types.size() != n)
-      return Error{Errc::BadFile, fmt::format("layer_types has {} entries for {} layers", types.size(), n),
+      return Error{Errc::BadFile,
+                   fmt::format("layer_types has {} entries for {} layers", types.size(), n),
                    in.path + "/config.json"};
     for (std::size_t i = 0; i < n; ++i) {
       const bool sliding = types[i] == "sliding_attention";
       if (!sliding && types[i] != "full_attention")
-        return Error{Errc::Unsupported, fmt::format("layer_types[{}] is {}: expected sliding_attention or full_attention", i, types[i].dump()),
-                     in.path + "/config.json"};
+        return Error{
+            Errc::Unsupported,
+            fmt::format("layer_types[{}] is {}: expected sliding_attention or full_attention", i,
+                        types[i].dump()),
+            in.path + "/config.json"};
       f.sliding[i] = sliding;
     }
     return Ok{};
@@ -76,10 +81,13 @@ Status rope(const Fields& in, Facts& f) {
   BEZEL_TRY(f.rotary_share, in.real(full, "partial_rotary_factor", f.gemma4 ? 0.25 : 1.0));
   const Json& scaling = full.is_object() ? full : member(in.c, "rope_scaling");
   if (!scaling.is_object()) return Ok{};
-  const Json& kind = scaling.contains("rope_type") ? member(scaling, "rope_type") : member(scaling, "type");
+  const Json& kind =
+      scaling.contains("rope_type") ? member(scaling, "rope_type") : member(scaling, "type");
   if (!kind.is_null() && kind != "linear" && kind != "default" && kind != "proportional")
-    return Error{Errc::Unsupported, fmt::format("rope type {}: Bezel reads default, linear and proportional", kind.dump()),
-                 in.path + "/config.json"};
+    return Error{
+        Errc::Unsupported,
+        fmt::format("rope type {}: Bezel reads default, linear and proportional", kind.dump()),
+        in.path + "/config.json"};
   BEZEL_TRY(f.rope_scale, in.real(scaling, "factor", 1.0));
   return Ok{};
 }
@@ -115,7 +123,8 @@ Status gemma3_facts(const Fields& in, Facts& f) {
   f.norm_offset = 1;
   BEZEL_TRY(f.logit_cap, in.real(in.c, "final_logit_softcapping", 0.0));
   BEZEL_TRY(const double by, in.real(in.c, "query_pre_attn_scalar", 256.0));
-  if (!(by > 0)) return Error{Errc::BadFile, "query_pre_attn_scalar must be above 0", in.path + "/config.json"};
+  if (!(by > 0))
+    return Error{Errc::BadFile, "query_pre_attn_scalar must be above 0", in.path + "/config.json"};
   f.q_scale = 1.0 / std::sqrt(by);
   return Ok{};
 }
@@ -133,7 +142,8 @@ Result<Facts> facts_from_config_json(const TensorFile& file) {
     return Error{Errc::BadFile, "config.json is missing or is not an object", file.path};
   const Json& nested = member(file.config, "text_config");
   const Fields in{nested.is_object() ? nested : file.config, file.path};
-  const Json& kind = member(in.c, "model_type").is_null() ? member(file.config, "model_type") : member(in.c, "model_type");
+  const Json& kind = member(in.c, "model_type").is_null() ? member(file.config, "model_type")
+                                                          : member(in.c, "model_type");
   const std::string type = kind.is_string() ? kind.get<std::string>() : "";
   Facts f;
   f.gemma4 = type.starts_with("gemma4");
@@ -143,7 +153,8 @@ Result<Facts> facts_from_config_json(const TensorFile& file) {
                  file.path + "/config.json"};
   BEZEL_TRY(f.n_layers, in.need("num_hidden_layers"));
   if (f.n_layers < 1 || f.n_layers > 1024)
-    return Error{Errc::BadFile, fmt::format("{} layers, expected 1 to 1024", f.n_layers), file.path};
+    return Error{Errc::BadFile, fmt::format("{} layers, expected 1 to 1024", f.n_layers),
+                 file.path};
   BEZEL_TRY(f.width, in.need("hidden_size"));
   BEZEL_TRY(f.heads, in.get("num_attention_heads", 8));
   BEZEL_TRY(f.head_dim, in.get("head_dim", 256));
@@ -163,7 +174,8 @@ Result<Facts> facts_from_config_json(const TensorFile& file) {
   const Json& suppress = member(file.generation_config, "suppress_tokens");
   if (suppress.is_array())
     for (const Json& id : suppress)
-      if (id.is_number_integer()) f.suppress.push_back(static_cast<std::int32_t>(id.get<std::int64_t>()));
+      if (id.is_number_integer())
+        f.suppress.push_back(static_cast<std::int32_t>(id.get<std::int64_t>()));
   return f;
 }
 

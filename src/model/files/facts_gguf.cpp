@@ -1,9 +1,9 @@
 // GGUF keys to facts. Key names: llama.cpp's converters for gemma3 and gemma4; docs/model.md.
-#include "model/facts.h"
-
 #include <fmt/format.h>
 
 #include <cmath>
+
+#include "model/files/facts.h"
 
 namespace bezel {
 
@@ -44,12 +44,14 @@ Result<double> rotary_share(const TensorFile& file, std::int64_t head_dim_global
   std::int64_t turning = 0;
   for (std::int64_t i = 0; i < n; ++i) {
     float divisor;
-    std::memcpy(&divisor, t->data.data() + static_cast<std::size_t>(i) * sizeof divisor, sizeof divisor);
+    std::memcpy(&divisor, t->data.data() + static_cast<std::size_t>(i) * sizeof divisor,
+                sizeof divisor);
     const bool turns = divisor == 1.0F && turning == i;
     if (!turns && !(divisor >= 1e29F))
-      return Error{Errc::Unsupported,
-                   fmt::format("divisor {} of pair {}: expected ones, then values of 1e30", divisor, i),
-                   file.path + ": rope_freqs.weight"};
+      return Error{
+          Errc::Unsupported,
+          fmt::format("divisor {} of pair {}: expected ones, then values of 1e30", divisor, i),
+          file.path + ": rope_freqs.weight"};
     turning += turns ? 1 : 0;
   }
   return static_cast<double>(turning) / static_cast<double>(n);
@@ -89,7 +91,8 @@ Status gemma4_facts(const Keys& k, Facts& f) {
   return Ok{};
 }
 
-// GGUF has no key for q's scale: head_dim^-0.5, except 27B (62 layers), which divides by sqrt(D / H).
+// GGUF has no key for q's scale: head_dim^-0.5, except 27B (62 layers), which divides by sqrt(D /
+// H).
 Status gemma3_facts(const Keys& k, Facts& f) {
   BEZEL_TRY(f.head_dim, k.get("attention.key_length", 256));
   f.head_dim_global = f.head_dim;
@@ -114,13 +117,15 @@ Result<Facts> facts_from_gguf(const TensorFile& file) {
   BEZEL_TRY(const std::string arch, file.meta_text("general.architecture", ""));
   if (arch != "gemma4" && arch != "gemma3")
     return Error{Errc::Unsupported,
-                 fmt::format("architecture '{}': Bezel runs gemma4 and gemma3 text models", arch), file.path};
+                 fmt::format("architecture '{}': Bezel runs gemma4 and gemma3 text models", arch),
+                 file.path};
   const Keys k{file, arch};
   Facts f;
   f.gemma4 = arch == "gemma4";
   BEZEL_TRY(f.n_layers, k.need("block_count"));
   if (f.n_layers < 1 || f.n_layers > 1024)
-    return Error{Errc::BadFile, fmt::format("{} layers, expected 1 to 1024", f.n_layers), file.path};
+    return Error{Errc::BadFile, fmt::format("{} layers, expected 1 to 1024", f.n_layers),
+                 file.path};
   BEZEL_TRY(f.width, k.need("embedding_length"));
   BEZEL_TRY(f.heads, k.need("attention.head_count"));
   BEZEL_TRY(f.context, k.get("context_length", f.gemma4 ? 131072 : 32768));
@@ -131,13 +136,15 @@ Result<Facts> facts_from_gguf(const TensorFile& file) {
   const auto n = static_cast<std::size_t>(f.n_layers);
   BEZEL_TRY(f.heads_kv, file.meta_ints(k.key("attention.head_count_kv"), n, f.heads, 0, kMax));
   BEZEL_TRY(f.ffn_dim, file.meta_ints(k.key("feed_forward_length"), n, 0, 0, kMax));
-  BEZEL_TRY(const auto suppress, file.meta_ints("tokenizer.ggml.suppress_tokens", 0, 0, 0, kMax - 1));
+  BEZEL_TRY(const auto suppress,
+            file.meta_ints("tokenizer.ggml.suppress_tokens", 0, 0, 0, kMax - 1));
   for (const std::int64_t id : suppress) f.suppress.push_back(static_cast<std::int32_t>(id));
   f.v_is_k.assign(n, false);
   BEZEL_DO(sliding_pattern(k, f));
   const Tensor* table = file.find("token_embd.weight");
   if (table == nullptr || table->shape.size() != 2)
-    return Error{Errc::BadFile, "the matrix 'token_embd.weight' is missing: is this a tokenizer-only file?",
+    return Error{Errc::BadFile,
+                 "the matrix 'token_embd.weight' is missing: is this a tokenizer-only file?",
                  file.path};
   f.vocab = table->shape[0];
   BEZEL_DO(f.gemma4 ? gemma4_facts(k, f) : gemma3_facts(k, f));
