@@ -14,8 +14,10 @@ namespace {
 constexpr int kTokenBlock =
     48;  // tokens handed to a kernel at once; their pointers lie on the stack
 constexpr int kPanelGroup = 4;    // float panels side by side when tokens are few
-constexpr int kFloatChunk = 256;  // inputs of a float panel that stay in the first cache
-constexpr int kMaxGroup = 8;      // products of one matmul call
+constexpr int kFloatChunk = 512;  // inputs of a float panel that stay in the nearest cache
+constexpr int kFewChunk =
+    1024;  // inputs expanded at once when tokens are few: long streams of weights
+constexpr int kMaxGroup = 8;                    // products of one matmul call
 constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
 
 constexpr std::size_t align64(std::size_t n) {
@@ -29,7 +31,7 @@ int ceil_div(int a, int b) {
 std::size_t worker_bytes() {
   return align64(std::max(panel_bytes_q8(kCutTerms), panel_bytes_f32(kCutTerms)));
 }
-static_assert(kPanelGroup * kFloatChunk <= kCutTerms, "a group of chunks fits where a panel does");
+static_assert(kPanelGroup * kFewChunk <= kCutTerms, "a group of chunks fits where a panel does");
 
 // Where a kernel writes outputs [first, first + n_out) of tokens [t0, t0 + n): straight into y, or
 // aside when the part is to be added, or the last panel is not full.
@@ -145,14 +147,15 @@ void Ops::run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
     }
   };
   const bool few = task.y.rows <= kTokenBlock;  // then a chunk is expanded just before its only use
+  const int chunk = few ? kFewChunk : kFloatChunk;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);
     if (!few) expand(part, part_end - part);
     for (int t = 0; t < task.y.rows; t += kTokenBlock) {
       const int n = std::min(kTokenBlock, task.y.rows - t);
       const Target to = {task.y, first, n_out, t, n, part > 0, aside, n_panels * kPanelRows};
-      for (int k = part; k < part_end; k += kFloatChunk) {
-        const int n_k = std::min(kFloatChunk, part_end - k);
+      for (int k = part; k < part_end; k += chunk) {
+        const int n_k = std::min(chunk, part_end - k);
         if (few) expand(k, n_k);
         for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i) + k;
         const float* at = few ? panels : panels + (k - part) * kPanelRows;

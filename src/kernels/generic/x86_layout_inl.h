@@ -4,23 +4,26 @@
 namespace bezel {
 namespace {
 
-// Rows to columns: out[c] holds element c of the eight rows.
-void transpose_8x8(const __m256 (&in)[8], __m256 (&out)[8]) {
-  __m256 pair[8], quad[8];
-  for (int i = 0; i < 4; ++i) {
-    pair[2 * i] = _mm256_unpacklo_ps(in[2 * i], in[2 * i + 1]);
-    pair[2 * i + 1] = _mm256_unpackhi_ps(in[2 * i], in[2 * i + 1]);
-  }
-  for (int i = 0; i < 8; i += 4) {
-    quad[i] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0x44);
-    quad[i + 1] = _mm256_shuffle_ps(pair[i], pair[i + 2], 0xEE);
-    quad[i + 2] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0x44);
-    quad[i + 3] = _mm256_shuffle_ps(pair[i + 1], pair[i + 3], 0xEE);
-  }
-  for (int i = 0; i < 4; ++i) {
-    out[i] = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x20);
-    out[i + 4] = _mm256_permute2f128_ps(quad[i], quad[i + 4], 0x31);
-  }
+// Rows to columns: element c of the eight rows goes to panel + c * kPanelRows. Written out, because
+// arrays of registers end up in memory.
+void store_transposed(__m256 r0, __m256 r1, __m256 r2, __m256 r3, __m256 r4, __m256 r5, __m256 r6,
+                      __m256 r7, float* panel) {
+  const __m256 a0 = _mm256_unpacklo_ps(r0, r1), a1 = _mm256_unpackhi_ps(r0, r1);
+  const __m256 a2 = _mm256_unpacklo_ps(r2, r3), a3 = _mm256_unpackhi_ps(r2, r3);
+  const __m256 a4 = _mm256_unpacklo_ps(r4, r5), a5 = _mm256_unpackhi_ps(r4, r5);
+  const __m256 a6 = _mm256_unpacklo_ps(r6, r7), a7 = _mm256_unpackhi_ps(r6, r7);
+  const __m256 b0 = _mm256_shuffle_ps(a0, a2, 0x44), b1 = _mm256_shuffle_ps(a0, a2, 0xEE);
+  const __m256 b2 = _mm256_shuffle_ps(a1, a3, 0x44), b3 = _mm256_shuffle_ps(a1, a3, 0xEE);
+  const __m256 b4 = _mm256_shuffle_ps(a4, a6, 0x44), b5 = _mm256_shuffle_ps(a4, a6, 0xEE);
+  const __m256 b6 = _mm256_shuffle_ps(a5, a7, 0x44), b7 = _mm256_shuffle_ps(a5, a7, 0xEE);
+  _mm256_storeu_ps(panel, _mm256_permute2f128_ps(b0, b4, 0x20));
+  _mm256_storeu_ps(panel + 1 * kPanelRows, _mm256_permute2f128_ps(b1, b5, 0x20));
+  _mm256_storeu_ps(panel + 2 * kPanelRows, _mm256_permute2f128_ps(b2, b6, 0x20));
+  _mm256_storeu_ps(panel + 3 * kPanelRows, _mm256_permute2f128_ps(b3, b7, 0x20));
+  _mm256_storeu_ps(panel + 4 * kPanelRows, _mm256_permute2f128_ps(b0, b4, 0x31));
+  _mm256_storeu_ps(panel + 5 * kPanelRows, _mm256_permute2f128_ps(b1, b5, 0x31));
+  _mm256_storeu_ps(panel + 6 * kPanelRows, _mm256_permute2f128_ps(b2, b6, 0x31));
+  _mm256_storeu_ps(panel + 7 * kPanelRows, _mm256_permute2f128_ps(b3, b7, 0x31));
 }
 
 struct EightF32 {
@@ -55,19 +58,20 @@ float one_value(const std::byte* p) {
 template <class Eight>
 void transpose_rows(const std::byte* rows, std::size_t row_bytes, int n_rows, int n_k,
                     float* panel) {
-  int k = 0;
-  for (; k + 8 <= n_k; k += 8)
-    for (int half = 0; half < kPanelRows; half += 8) {
-      __m256 in[8], out[8];
-      for (int r = 0; r < 8; ++r)
-        in[r] = half + r < n_rows
-                    ? Eight::load(rows + static_cast<std::size_t>(half + r) * row_bytes +
-                                  std::ptrdiff_t{Eight::kBytes} * k)
-                    : _mm256_setzero_ps();
-      transpose_8x8(in, out);
-      for (int c = 0; c < 8; ++c) _mm256_storeu_ps(panel + (k + c) * kPanelRows + half, out[c]);
+  // Eight rows at a time, because rows that lie a multiple of 4 KiB apart share the ways of a cache
+  // set. A panel that is not full, the last of its matrix, takes the plain way.
+  const int whole = n_rows == kPanelRows ? n_k / 8 * 8 : 0;
+  for (int half = 0; half < kPanelRows; half += 8) {
+    const std::byte* from = rows + static_cast<std::size_t>(half) * row_bytes;
+    float* to = panel + half;
+    for (int k = 0; k < whole; k += 8, from += 8 * Eight::kBytes, to += 8 * kPanelRows) {
+      store_transposed(Eight::load(from), Eight::load(from + row_bytes),
+                       Eight::load(from + 2 * row_bytes), Eight::load(from + 3 * row_bytes),
+                       Eight::load(from + 4 * row_bytes), Eight::load(from + 5 * row_bytes),
+                       Eight::load(from + 6 * row_bytes), Eight::load(from + 7 * row_bytes), to);
     }
-  for (; k < n_k; ++k)
+  }
+  for (int k = whole; k < n_k; ++k)
     for (int r = 0; r < kPanelRows; ++r)
       panel[k * kPanelRows + r] =
           r < n_rows ? one_value<Eight>(rows + static_cast<std::size_t>(r) * row_bytes +
