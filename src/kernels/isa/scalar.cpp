@@ -1,23 +1,12 @@
 // The scalar table: the numerics contract as plain loops. Lanes are array elements here.
 #include "kernels/isa/tables.h"
 #include "kernels/math/constants.h"
-#if __has_include("kernels/quant/q8_scalar_inl.h")
-#include "kernels/quant/q8_scalar_inl.h"
-#else
-namespace bezel {
-namespace {
-bool quantize_q8(const float*, int, Q8Row) {
-  return true;
-}
-void expand_q8(DType, const std::byte*, std::size_t, int, int, int, std::byte*) {}
-void product_q8(DType, const std::byte*, int, const Q8ConstRow*, int, float*, std::ptrdiff_t) {}
-}  // namespace
-}  // namespace bezel
-#endif
 
 #include <bit>
 #include <cmath>
 #include <cstring>
+
+#include "kernels/quant/q8_scalar_inl.h"
 #include <limits>
 
 namespace bezel {

@@ -8,11 +8,7 @@
 #include "kernels/generic/attention_inl.h"
 #include "kernels/generic/x86_layout_inl.h"
 // clang-format on
-#if __has_include("kernels/quant/q8_avx512_inl.h")
 #include "kernels/quant/q8_avx512_inl.h"
-#else
-#include "kernels/isa/q8_pending_inl.h"
-#endif
 
 namespace bezel {
 

@@ -1,0 +1,43 @@
+// The quantised product on AVX-512 with the integer dot product.
+#include "kernels/quant/x86_inl.h"
+
+namespace bezel {
+namespace {
+namespace quant {
+
+struct Q {
+  using Int = __m512i;
+  using Flt = __m512;
+  static constexpr int kLanes = 16;
+  static constexpr int kTokens = 12;  // of the widest register tile
+
+  static Int zero() { return _mm512_setzero_si512(); }
+  static Int set(std::int32_t x) { return _mm512_set1_epi32(x); }
+  static Int load(const std::byte* p) { return _mm512_load_si512(p); }
+  static Int broadcast4(const std::int8_t* p) {
+    std::int32_t x;
+    __builtin_memcpy(&x, p, sizeof x);
+    return _mm512_set1_epi32(x);
+  }
+  static Int dot(Int acc, Int w, Int x) { return _mm512_dpbusd_epi32(acc, w, x); }
+  static Int add32(Int a, Int b) { return _mm512_add_epi32(a, b); }
+
+  static Flt zero_f() { return _mm512_setzero_ps(); }
+  static Flt set_f(float x) { return _mm512_set1_ps(x); }
+  static Flt load_f(const std::byte* p) {
+    return _mm512_load_ps(reinterpret_cast<const float*>(p));
+  }
+  static void store_f(float* p, Flt v) { _mm512_storeu_ps(p, v); }
+  static Flt to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  static Flt mul(Flt a, Flt b) { return _mm512_mul_ps(a, b); }
+  static Flt fma(Flt a, Flt b, Flt c) { return _mm512_fmadd_ps(a, b, c); }
+};
+
+}  // namespace quant
+}  // namespace
+}  // namespace bezel
+
+// clang-format off: the dot first, then what uses it
+#include "kernels/quant/dot_vnni_inl.h"
+#include "kernels/quant/product_inl.h"
+// clang-format on

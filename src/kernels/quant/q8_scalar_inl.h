@@ -1,0 +1,117 @@
+// The quantised product in its plainest form: docs/numerics.md, "Activations" and "Quantised
+// product".
+#include "kernels/quant/weights_inl.h"
+
+namespace bezel {
+namespace {
+
+bool quantize_q8(const float* x, int n, Q8Row out) {
+  bool finite = true;
+  for (int b = 0; b < n / kQ8Block; ++b) {
+    const float* in = x + b * kQ8Block;
+    float a = 0;
+    for (int i = 0; i < kQ8Block; ++i) {
+      const float size = __builtin_fabsf(in[i]);
+      finite = finite && size <= 3.40282346638528859812e+38F;
+      if (size > a) a = size;
+    }
+    const bool zero = !(a >= 0x1p-100F) || !finite;
+    const float by = zero ? 0 : 127.0F / a;
+    out.scale[b] = zero ? 0 : a / 127.0F;
+    for (int h = 0; h < 2; ++h) {
+      std::int32_t sum = 0;
+      for (int i = 16 * h; i < 16 * h + 16; ++i) {
+        const int q = zero ? 0 : static_cast<int>(std::nearbyintf(in[i] * by));
+        out.q[b * kQ8Block + i] = static_cast<std::int8_t>(q);
+        sum += q;
+      }
+      out.half_sums[2 * b + h] = sum;
+    }
+  }
+  return finite;
+}
+
+namespace quant {
+
+struct ExpandScalar {
+  DType type;
+  const std::byte* rows;
+  std::size_t row_bytes;
+  int n_rows, first_k, n_k;
+  std::byte* panel;
+
+  template <class K>
+  void run() const {
+    const Shape shape = shape_of(type);
+    for (int b = 0; b < n_k / kQ8Block; ++b) {
+      std::byte* block = panel + b * K::kBytes;
+      const int k = first_k + b * kQ8Block;
+      for (int row = 0; row < kPanelRows; ++row) {
+        Part p = {};
+        if (row < n_rows) {
+          const std::byte* at = rows + static_cast<std::size_t>(row) * row_bytes +
+                                static_cast<std::size_t>(k / shape.weights * shape.bytes);
+          weights(type, at, k % shape.weights / kQ8Block, p.w);
+          scales(type, at, k % shape.weights / kQ8Block, &p);
+        }
+        for (int i = 0; i < kQ8Block; ++i)
+          block[64 * (i / 4) + 4 * row + i % 4] = static_cast<std::byte>(p.w[i]);
+        put_scales<K>(p, row, block);
+      }
+    }
+  }
+};
+
+struct ProductScalar {
+  const std::byte* panel;
+  int n_k;
+  const Q8ConstRow* x;
+  int n_tokens;
+  float* y;
+  std::ptrdiff_t y_stride;
+
+  // One output: blocks ascending, integers exact, one fma a block and one more for the minimum.
+  template <class K>
+  float output(const Q8ConstRow& in, int row) const {
+    float acc = 0;
+    for (int b = 0; b < n_k / kQ8Block; ++b) {
+      const std::byte* block = panel + b * K::kBytes;
+      const auto value = [block, row](int at) { return read<float>(block + at + 4 * row); };
+      std::int32_t dot[2] = {0, 0};
+      for (int i = 0; i < kQ8Block; ++i) {
+        const int w = static_cast<int>(block[64 * (i / 4) + 4 * row + i % 4]) - K::kOffset;
+        dot[i / 16] += w * in.q[b * kQ8Block + i];
+      }
+      const std::int32_t* sums = in.half_sums + 2 * b;
+      const std::int32_t s0 = K::kSubs > 0 ? static_cast<std::int32_t>(value(K::kSub)) : 1;
+      const std::int32_t s1 = K::kSubs > 1 ? static_cast<std::int32_t>(value(K::kSub + 64)) : s0;
+      acc =
+          std::fmaf(value(K::kD) * in.scale[b], static_cast<float>(s0 * dot[0] + s1 * dot[1]), acc);
+      if (!K::kMin) continue;
+      const std::int32_t m0 = K::kSubs > 0 ? static_cast<std::int32_t>(value(K::kSubMin)) : 1;
+      const std::int32_t m1 = K::kSubs > 1 ? static_cast<std::int32_t>(value(K::kSubMin + 64)) : m0;
+      acc = std::fmaf(value(K::kM) * in.scale[b], static_cast<float>(m0 * sums[0] + m1 * sums[1]),
+                      acc);
+    }
+    return acc;
+  }
+  template <class K>
+  void run() const {
+    for (int t = 0; t < n_tokens; ++t)
+      for (int row = 0; row < kPanelRows; ++row) y[t * y_stride + row] = output<K>(x[t], row);
+  }
+};
+
+}  // namespace quant
+
+void expand_q8(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows, int first_k,
+               int n_k, std::byte* panel) {
+  quant::with_kind(type, quant::ExpandScalar{type, rows, row_bytes, n_rows, first_k, n_k, panel});
+}
+void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
+                float* y, std::ptrdiff_t y_stride) {
+  quant::with_kind(type, quant::ProductScalar{panel, n_k, x, n_tokens, y, y_stride});
+}
+
+}  // namespace
+}  // namespace bezel
