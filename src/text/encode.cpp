@@ -16,8 +16,94 @@ struct Char {
   TokenId id;
 };
 
-// Up to this many symbols the lowest rank is found by looking at all; above by a heap.
-constexpr std::size_t kShort = 64;
+// Up to this many symbols the lowest rank is found by looking at all; above by a queue.
+constexpr std::size_t kShort = 256;
+
+constexpr std::uint32_t kEnd = 0xFFFFFFFFU;
+
+// Pairs of symbols (rank of their merge, position), handed out by rank, then position. Pairs of one
+// rank mostly come in ascending position, so each rank has a list that grows at its end and only
+// the others go through a heap: a long run of one period costs no logarithm.
+class PairQueue {
+ public:
+  void start(std::size_t n_ranks, std::size_t n_pairs) {
+    lists_.resize(n_ranks, {kEnd, kEnd});  // all empty again after the last pop
+    links_.reserve(n_pairs);
+  }
+
+  void push(std::uint32_t rank, std::uint32_t at) {
+    List& list = lists_[rank];
+    if (list.first != kEnd && links_[list.last].at > at) {
+      late_.push_back(std::uint64_t{rank} << 32U | at);
+      std::push_heap(late_.begin(), late_.end(), std::greater<>());
+      return;
+    }
+    const std::uint32_t link = new_link(at);
+    if (list.first == kEnd) {
+      list.first = link;
+      ranks_.push_back(rank);
+      std::push_heap(ranks_.begin(), ranks_.end(), std::greater<>());
+    } else {
+      links_[list.last].next = link;
+    }
+    list.last = link;
+  }
+
+  bool empty() const { return ranks_.empty() && late_.empty(); }
+
+  struct Pair {
+    std::uint32_t rank, at;
+  };
+  Pair pop() {
+    if (!late_.empty() && (ranks_.empty() || late_.front() < listed())) {
+      const std::uint64_t pair = late_.front();
+      std::pop_heap(late_.begin(), late_.end(), std::greater<>());
+      late_.pop_back();
+      return {static_cast<std::uint32_t>(pair >> 32U), static_cast<std::uint32_t>(pair)};
+    }
+    const std::uint32_t rank = ranks_.front();
+    List& list = lists_[rank];
+    const std::uint32_t link = list.first;
+    list.first = links_[link].next;
+    links_[link].next = free_;
+    free_ = link;
+    if (list.first == kEnd) {
+      std::pop_heap(ranks_.begin(), ranks_.end(), std::greater<>());
+      ranks_.pop_back();
+    }
+    return {rank, links_[link].at};
+  }
+
+ private:
+  struct Link {
+    std::uint32_t at, next;
+  };
+  struct List {
+    std::uint32_t first, last;  // links; kEnd when empty
+  };
+
+  // The first pair of the lowest listed rank.
+  std::uint64_t listed() const {
+    const std::uint32_t rank = ranks_.front();
+    return std::uint64_t{rank} << 32U | links_[lists_[rank].first].at;
+  }
+  std::uint32_t new_link(std::uint32_t at) {
+    if (free_ == kEnd) {
+      links_.push_back({at, kEnd});
+      return static_cast<std::uint32_t>(links_.size() - 1);
+    }
+    const std::uint32_t link = free_;
+    free_ = links_[link].next;
+    links_[link] = {at, kEnd};
+    return link;
+  }
+
+  std::vector<List> lists_;           // by rank
+  std::vector<Link> links_;           // of all lists
+  std::uint32_t free_ = kEnd;         // links to use again
+  std::vector<std::uint32_t> ranks_;  // heap of the ranks whose list is not empty
+  std::vector<std::uint64_t> late_;   // heap of (rank, position)
+};
 
 // Work of one call. Text is cut where no merge can join (JoinFilter), and every segment is merged
 // on its own. Segments repeat (they are mostly words), so a small table remembers where in this
@@ -142,49 +228,30 @@ class Encoder {
     TokenId id;
     std::uint32_t previous, next, rank;
   };
-  static constexpr std::uint32_t kEnd = 0xFFFFFFFFU;
 
-  // (rank, position): the smallest is merged next. An entry whose node has another rank by now is
-  // out of date.
-  static std::uint64_t entry(std::uint32_t rank, std::uint32_t at) {
-    return std::uint64_t{rank} << 32U | at;
-  }
   void push_pair(std::uint32_t at) {
     Node& node = nodes_[at];
     node.rank =
         node.next == kEnd ? MergeTable::kNone : vocab_.merges.rank(node.id, nodes_[node.next].id);
-    if (node.rank == MergeTable::kNone) return;
-    heap_.push_back(entry(node.rank, at));
-    std::push_heap(heap_.begin(), heap_.end(), std::greater<>());
-  }
-
-  void fill_nodes() {
-    const std::size_t n = ids_.size();
-    BEZEL_CHECK(n < kEnd);
-    nodes_.resize(n);
-    heap_.clear();
-    for (std::size_t i = 0; i < n; ++i) {
-      const auto at = static_cast<std::uint32_t>(i);
-      const bool last = i + 1 == n;
-      const std::uint32_t rank =
-          last ? MergeTable::kNone : vocab_.merges.rank(ids_[i], ids_[i + 1]);
-      nodes_[i] = {ids_[i], i == 0 ? kEnd : at - 1, last ? kEnd : at + 1, rank};
-      if (rank != MergeTable::kNone) heap_.push_back(entry(rank, at));
-    }
-    std::make_heap(heap_.begin(), heap_.end(), std::greater<>());
+    if (node.rank != MergeTable::kNone) queue_.push(node.rank, at);
   }
 
   void merge_long() {
-    fill_nodes();
-    while (!heap_.empty()) {
-      const std::uint64_t top = heap_.front();
-      std::pop_heap(heap_.begin(), heap_.end(), std::greater<>());
-      heap_.pop_back();
-      const auto at = static_cast<std::uint32_t>(top & 0xFFFFFFFFU);
+    const std::size_t n = ids_.size();
+    BEZEL_CHECK(n < kEnd);
+    nodes_.resize(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      const auto at = static_cast<std::uint32_t>(i);
+      nodes_[i] = {ids_[i], i == 0 ? kEnd : at - 1, i + 1 == n ? kEnd : at + 1, 0};
+    }
+    queue_.start(vocab_.result.size(), n);
+    for (std::uint32_t at = 0; at < n; ++at) push_pair(at);
+    while (!queue_.empty()) {
+      const auto [rank, at] = queue_.pop();
       Node& node = nodes_[at];
-      if (node.rank != top >> 32U) continue;
+      if (node.rank != rank) continue;  // the pair is no more
       Node& gone = nodes_[node.next];
-      node.id = vocab_.result[node.rank];
+      node.id = vocab_.result[rank];
       node.next = gone.next;
       gone.rank = MergeTable::kNone;
       if (node.next != kEnd) nodes_[node.next].previous = at;
@@ -199,7 +266,7 @@ class Encoder {
   std::vector<TokenId> out_, ids_;
   std::vector<Seen> seen_;
   std::vector<Node> nodes_;
-  std::vector<std::uint64_t> heap_;
+  PairQueue queue_;
 };
 
 }  // namespace

@@ -3,7 +3,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/vocab.h"
+#include "text/vocab/vocab.h"
 
 namespace bezel {
 

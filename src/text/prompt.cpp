@@ -6,7 +6,7 @@
 #include <array>
 
 #include "base/utf8.h"
-#include "text/pieces.h"
+#include "text/vocab/pieces.h"
 
 namespace bezel {
 namespace {

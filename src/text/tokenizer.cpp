@@ -7,8 +7,8 @@
 #include "base/check.h"
 #include "base/utf8.h"
 #include "text/encode.h"
-#include "text/load.h"
-#include "text/vocab.h"
+#include "text/vocab/load.h"
+#include "text/vocab/vocab.h"
 
 namespace bezel {
 namespace {

@@ -42,11 +42,13 @@ TEST(BadJson, MergesMayBeLinesOrPairs) {
   EXPECT_EQ(t->n_merges(), small_json()->n_merges());
 }
 
-TEST(BadJson, EachWrongPartHasItsSentence) {
-  const auto expect = [](const std::function<void(Json&)>& change, const std::string& part) {
-    const std::string what = error_after(change);
-    EXPECT_NE(what.find(part), std::string::npos) << "wanted \"" << part << "\", got: " << what;
-  };
+void expect_error(const std::function<void(Json&)>& change, const std::string& part) {
+  const std::string what = error_after(change);
+  EXPECT_NE(what.find(part), std::string::npos) << "wanted \"" << part << "\", got: " << what;
+}
+
+TEST(BadJson, EachWrongPieceOrMergeHasItsSentence) {
+  const auto expect = expect_error;
   expect([](Json& j) { j.erase("model"); }, "\"model\" must be an object");
   expect([](Json& j) { j["model"] = 3; }, "\"model\" must be an object");
   expect([](Json& j) { j["model"].erase("vocab"); }, "\"vocab\" must be an object");
@@ -102,6 +104,10 @@ TEST(BadJson, EachWrongPartHasItsSentence) {
         j["model"]["vocab"]["spare"] = id;
       },
       "no piece <0x41>");
+}
+
+TEST(BadJson, EachWrongAdditionOrKindHasItsSentence) {
+  const auto expect = expect_error;
   expect([](Json& j) { j["added_tokens"] = 1; }, "\"added_tokens\" must be an array");
   expect([](Json& j) { j["added_tokens"][2] = 1; }, "added_tokens[2] must be an object");
   expect([](Json& j) { j["added_tokens"][2].erase("content"); }, "added_tokens[2] must be");

@@ -5,7 +5,7 @@
 
 #include "bezel/result.h"
 #include "formats/tensor_file.h"
-#include "text/vocab.h"
+#include "text/vocab/vocab.h"
 
 namespace bezel {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "text/load.h"
+#include "text/vocab/load.h"
 
 namespace bezel {
 namespace {

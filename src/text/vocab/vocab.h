@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bezel/result.h"
-#include "text/pieces.h"
+#include "text/vocab/pieces.h"
 
 namespace bezel {
 

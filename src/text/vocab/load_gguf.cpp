@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/utf8.h"
-#include "text/load.h"
+#include "text/vocab/load.h"
 
 namespace bezel {
 namespace {

@@ -1,4 +1,4 @@
-#include "text/pieces.h"
+#include "text/vocab/pieces.h"
 
 #include <bit>
 
