@@ -101,8 +101,8 @@ Result<const KernelTable*> find_kernels(std::string_view name) {
                "kernels"};
 }
 
-// Per 32 inputs of 16 rows: at most 512 bytes of weights, two scales and two sub-scales and minima
-// a row as 32-bit values.
+// Per 32 inputs of 16 rows: 512 bytes of weights and at most six rows of 16 floats (Q2_K: scale and
+// minimum, two subscales and two subminima; quant/panel_inl.h), rounded up.
 std::size_t panel_bytes_q8(int n_k) {
   return (static_cast<std::size_t>(n_k) / kQ8Block + 1) * 1024;
 }

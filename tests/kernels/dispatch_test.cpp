@@ -5,6 +5,18 @@
 
 #include "kernels/support.h"
 
+#if defined(__has_feature)
+#define BEZEL_HAS_FEATURE(name) __has_feature(name)
+#else
+#define BEZEL_HAS_FEATURE(name) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || \
+    BEZEL_HAS_FEATURE(address_sanitizer) || BEZEL_HAS_FEATURE(thread_sanitizer)
+#define BEZEL_SANITIZED 1
+#else
+#define BEZEL_SANITIZED 0
+#endif
+
 namespace bezel::test {
 namespace {
 
@@ -46,7 +58,7 @@ TEST(Dispatch, ScalarTableRunsEverywhere) {
 TEST(Dispatch, VectorObjectsDefineNothingThatTheLinkerMayShare) {
 #if !defined(__x86_64__)
   GTEST_SKIP() << "no vector tables on this machine";
-#elif !defined(__OPTIMIZE__) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#elif !defined(__OPTIMIZE__) || BEZEL_SANITIZED
   GTEST_SKIP() << "only optimised builds without sanitizers are meant to be free of weak symbols";
 #else
   std::string program = BEZEL_PROGRAM;

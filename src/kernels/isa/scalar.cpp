@@ -1,13 +1,12 @@
 // The scalar table: the numerics contract as plain loops. Lanes are array elements here.
-#include "kernels/isa/tables.h"
-#include "kernels/math/constants.h"
-
 #include <bit>
 #include <cmath>
 #include <cstring>
-
-#include "kernels/quant/q8_scalar_inl.h"
 #include <limits>
+
+#include "kernels/isa/tables.h"
+#include "kernels/math/constants.h"
+#include "kernels/quant/q8_scalar_inl.h"
 
 namespace bezel {
 namespace {
