@@ -21,46 +21,42 @@ constexpr std::size_t kShort = 256;
 
 constexpr std::uint32_t kEnd = 0xFFFFFFFFU;
 
-// Pairs of symbols (rank of their merge, position), handed out by rank, then position. Pairs of one
-// rank mostly come in ascending position, so each rank has a list that grows at its end and only
-// the others go through a heap: a long run of one period costs no logarithm.
+// Pairs of symbols (rank of their merge, position), handed out by rank, then position: a list for
+// each rank that grows at its end, and a heap of the ranks in use. A run of one period costs no
+// logarithm.
+//
+// Pairs of one rank are pushed in ascending position. Call the phase of a symbol the highest rank
+// among the merges that made it. A symbol is always made by the same merges, because those inside
+// its span do not depend on the text around it. A phase runs over the text from left to right:
+// each of its merges is followed at once by the lower ranks it makes possible, all of which involve
+// the symbol just grown. A pair appears when the later of its two symbols does, so the pairs of one
+// rank all appear in one phase, from left to right.
 class PairQueue {
  public:
   void start(std::size_t n_ranks, std::size_t n_pairs) {
     lists_.resize(n_ranks, {kEnd, kEnd});  // all empty again after the last pop
     links_.reserve(n_pairs);
   }
+  bool empty() const { return ranks_.empty(); }
 
   void push(std::uint32_t rank, std::uint32_t at) {
-    List& list = lists_[rank];
-    if (list.first != kEnd && links_[list.last].at > at) {
-      late_.push_back(std::uint64_t{rank} << 32U | at);
-      std::push_heap(late_.begin(), late_.end(), std::greater<>());
-      return;
-    }
     const std::uint32_t link = new_link(at);
+    List& list = lists_[rank];
     if (list.first == kEnd) {
       list.first = link;
       ranks_.push_back(rank);
       std::push_heap(ranks_.begin(), ranks_.end(), std::greater<>());
     } else {
+      BEZEL_DCHECK(links_[list.last].at <= at);
       links_[list.last].next = link;
     }
     list.last = link;
   }
 
-  bool empty() const { return ranks_.empty() && late_.empty(); }
-
   struct Pair {
     std::uint32_t rank, at;
   };
   Pair pop() {
-    if (!late_.empty() && (ranks_.empty() || late_.front() < listed())) {
-      const std::uint64_t pair = late_.front();
-      std::pop_heap(late_.begin(), late_.end(), std::greater<>());
-      late_.pop_back();
-      return {static_cast<std::uint32_t>(pair >> 32U), static_cast<std::uint32_t>(pair)};
-    }
     const std::uint32_t rank = ranks_.front();
     List& list = lists_[rank];
     const std::uint32_t link = list.first;
@@ -79,14 +75,9 @@ class PairQueue {
     std::uint32_t at, next;
   };
   struct List {
-    std::uint32_t first, last;  // links; kEnd when empty
+    std::uint32_t first, last;  // links; first is kEnd when empty
   };
 
-  // The first pair of the lowest listed rank.
-  std::uint64_t listed() const {
-    const std::uint32_t rank = ranks_.front();
-    return std::uint64_t{rank} << 32U | links_[lists_[rank].first].at;
-  }
   std::uint32_t new_link(std::uint32_t at) {
     if (free_ == kEnd) {
       links_.push_back({at, kEnd});
@@ -102,7 +93,6 @@ class PairQueue {
   std::vector<Link> links_;           // of all lists
   std::uint32_t free_ = kEnd;         // links to use again
   std::vector<std::uint32_t> ranks_;  // heap of the ranks whose list is not empty
-  std::vector<std::uint64_t> late_;   // heap of (rank, position)
 };
 
 // Work of one call. Text is cut where no merge can join (JoinFilter), and every segment is merged
