@@ -28,7 +28,9 @@ struct Q {
     return _mm512_load_ps(reinterpret_cast<const float*>(p));
   }
   static void store_f(float* p, Flt v) { _mm512_storeu_ps(p, v); }
-  static Flt to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  static Flt to_float(Int a) {
+    return _mm512_maskz_cvtepi32_ps(0xFFFF, a);  // GCC 12 warns of the unmasked form
+  }
   static Flt mul(Flt a, Flt b) { return _mm512_mul_ps(a, b); }
   static Flt fma(Flt a, Flt b, Flt c) { return _mm512_fmadd_ps(a, b, c); }
 };
