@@ -33,6 +33,19 @@ bool quantize_q8(const float* x, int n, Q8Row out) {
 
 namespace quant {
 
+template <class K>
+void put_scales(const Scales& p, int row, std::byte* block) {
+  const auto put = [row, block](int at, float x) {
+    __builtin_memcpy(block + at + 4 * row, &x, sizeof x);
+  };
+  put(K::kD, p.d);
+  if (K::kMin) put(K::kM, p.m);
+  for (int h = 0; h < K::kSubs; ++h) {
+    put(K::kSub + 64 * h, p.sub[h]);
+    if (K::kMin) put(K::kSubMin + 64 * h, p.submin[h]);
+  }
+}
+
 struct ExpandScalar {
   DType type;
   const std::byte* rows;
@@ -47,15 +60,16 @@ struct ExpandScalar {
       std::byte* block = panel + b * K::kBytes;
       const int k = first_k + b * kQ8Block;
       for (int row = 0; row < kPanelRows; ++row) {
-        Part p = {};
+        Scales p = {};
+        std::uint8_t w[kQ8Block] = {};
         if (row < n_rows) {
           const std::byte* at = rows + static_cast<std::size_t>(row) * row_bytes +
                                 static_cast<std::size_t>(k / shape.weights * shape.bytes);
-          weights(type, at, k % shape.weights / kQ8Block, p.w);
+          weights(type, at, k % shape.weights / kQ8Block, w);
           scales(type, at, k % shape.weights / kQ8Block, &p);
         }
         for (int i = 0; i < kQ8Block; ++i)
-          block[64 * (i / 4) + 4 * row + i % 4] = static_cast<std::byte>(p.w[i]);
+          block[64 * (i / 4) + 4 * row + i % 4] = static_cast<std::byte>(w[i]);
         put_scales<K>(p, row, block);
       }
     }

@@ -93,8 +93,8 @@ __m256i weights_avx2(DType type, const std::byte* at, int part) {
   return _mm256_setzero_si256();
 }
 
-// Eight rows of eight 4-byte groups to eight groups of eight rows; group g goes to out + 64 g.
-void transpose_groups(const __m256i* r, std::byte* out) {
+// Eight rows of eight 4-byte groups become eight groups of eight rows.
+[[gnu::always_inline]] inline void transpose8(__m256i* r) {
   __m256i a[8], b[8];
   for (int i = 0; i < 4; ++i) {
     a[2 * i] = _mm256_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
@@ -107,10 +107,103 @@ void transpose_groups(const __m256i* r, std::byte* out) {
     b[4 * i + 3] = _mm256_unpackhi_epi64(a[4 * i + 1], a[4 * i + 3]);
   }
   for (int g = 0; g < 4; ++g) {
-    auto* low = reinterpret_cast<__m256i*>(out + 64 * g);
-    auto* high = reinterpret_cast<__m256i*>(out + 64 * (g + 4));
-    _mm256_store_si256(low, _mm256_permute2x128_si256(b[g], b[g + 4], 0x20));
-    _mm256_store_si256(high, _mm256_permute2x128_si256(b[g], b[g + 4], 0x31));
+    r[g] = _mm256_permute2x128_si256(b[g], b[g + 4], 0x20);
+    r[g + 4] = _mm256_permute2x128_si256(b[g], b[g + 4], 0x31);
+  }
+}
+
+void store256(std::byte* to, __m256i v) {
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to), v);
+}
+
+// The f16 at `at` of the first n rows of eight, row_bytes apart; the others give zero.
+[[gnu::always_inline]] inline __m256 eight_f16(const std::byte* at, std::size_t row_bytes, int n) {
+  std::uint16_t h[8];
+  for (int i = 0; i < 8; ++i)
+    h[i] = i < n ? read<std::uint16_t>(at + static_cast<std::size_t>(i) * row_bytes)
+                 : std::uint16_t{0};
+  const auto four = [&h](int i) {
+    return static_cast<long long>(std::uint64_t{h[i]} | (std::uint64_t{h[i + 1]} << 16U) |
+                                  (std::uint64_t{h[i + 2]} << 32U) |
+                                  (std::uint64_t{h[i + 3]} << 48U));
+  };
+  return _mm256_cvtph_ps(_mm_set_epi64x(four(4), four(0)));
+}
+void store_ps(std::byte* to, __m256 v) {
+  _mm256_store_ps(reinterpret_cast<float*>(to), v);
+}
+
+// Subscales and subminima of the eight parts of a 256-weight block, by half of the part.
+struct Subscales {
+  std::int8_t sub[2][8], submin[2][8];
+};
+Subscales subscales_of(DType type, const std::byte* at) {
+  Subscales s;
+  if (type == DType::Q4_K || type == DType::Q5_K) {  // six bits each in 12 bytes, as scale_min of weights_inl.h
+    const auto a = read<std::uint32_t>(at + 4), b = read<std::uint32_t>(at + 8),
+               c = read<std::uint32_t>(at + 12);
+    const std::uint32_t low_s = a & 0x3F3F3F3FU, low_m = b & 0x3F3F3F3FU;
+    const std::uint32_t high_s = (c & 0x0F0F0F0FU) | ((a >> 2U) & 0x30303030U);
+    const std::uint32_t high_m = ((c >> 4U) & 0x0F0F0F0FU) | ((b >> 2U) & 0x30303030U);
+    __builtin_memcpy(s.sub[0], &low_s, 4);
+    __builtin_memcpy(s.sub[0] + 4, &high_s, 4);
+    __builtin_memcpy(s.submin[0], &low_m, 4);
+    __builtin_memcpy(s.submin[0] + 4, &high_m, 4);
+    return s;
+  }
+  if (type == DType::IQ4_XS) {
+    const auto high = read<std::uint16_t>(at + 2);
+    const auto low = read<std::uint32_t>(at + 4);
+    for (unsigned part = 0; part < 8; ++part)
+      s.sub[0][part] = static_cast<std::int8_t>(
+          static_cast<int>(((low >> (4 * part)) & 15U) | (((high >> (2 * part)) & 3U) << 4U)) - 32);
+    return s;
+  }
+  // Sixteen bytes, one for each half: even ones first.
+  const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(at);
+  const __m128i low_nibble = _mm_set1_epi8(15);
+  __m128i sub, submin = _mm_setzero_si128();
+  if (type == DType::Q6_K) {
+    sub = load128(bytes + 192);
+  } else if (type == DType::Q2_K) {
+    const __m128i both = load128(bytes);
+    sub = _mm_and_si128(both, low_nibble);
+    submin = _mm_and_si128(_mm_srli_epi16(both, 4), low_nibble);
+  } else {  // Q3_K, as scale_q3 of weights_inl.h
+    const auto a = read<std::uint32_t>(at + 96), b = read<std::uint32_t>(at + 100),
+               c = read<std::uint32_t>(at + 104);
+    const auto word = [](std::uint32_t low, std::uint32_t high) {
+      return static_cast<int>((low & 0x0F0F0F0FU) | ((high & 0x03030303U) << 4U));
+    };
+    sub = _mm_setr_epi32(word(a, c), word(b, c >> 2U), word(a >> 4U, c >> 4U),
+                         word(b >> 4U, c >> 6U));
+    sub = _mm_sub_epi8(sub, _mm_set1_epi8(32));
+  }
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(s.sub), _mm_shuffle_epi8(sub, order));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(s.submin), _mm_shuffle_epi8(submin, order));
+  return s;
+}
+
+// Byte offsets of d and the minimum in a block; m < 0: none. The K types store dmin = -m.
+struct Heads {
+  int d, m;
+};
+constexpr Heads heads_of(DType type) {
+  switch (type) {
+    case DType::Q4_1:
+    case DType::Q5_1:
+    case DType::Q4_K:
+    case DType::Q5_K:
+      return {0, 2};
+    case DType::Q2_K:
+      return {80, 82};
+    case DType::Q3_K:
+      return {108, -1};
+    case DType::Q6_K:
+      return {208, -1};
+    default:
+      return {0, -1};
   }
 }
 
@@ -120,30 +213,97 @@ struct ExpandAvx2 {
   int n_rows, first_k, n_k;
   std::byte* panel;
 
+  // Weights of one part of eight rows into block `to`.
+  template <DType kType>
+  [[gnu::always_inline]] void fill_weights(const std::byte* at, int n, int part,
+                                           std::byte* to) const {
+    __m256i w[8];
+    for (int i = 0; i < 8; ++i)
+      w[i] = i < n ? weights_avx2(kType, at + static_cast<std::size_t>(i) * row_bytes, part)
+                   : _mm256_setzero_si256();
+    transpose8(w);
+    for (int g = 0; g < 8; ++g) store256(to + 64 * g, w[g]);
+  }
+
+  // d, and the minimum, of eight rows.
+  template <DType kType>
+  void fill_heads(const std::byte* at, int n, __m256* d, __m256* m) const {
+    constexpr Heads kHeads = heads_of(kType);
+    *d = eight_f16(at + kHeads.d, row_bytes, n);
+    if (kHeads.m < 0) return;
+    *m = eight_f16(at + kHeads.m, row_bytes, n);
+    if (kType >= DType::Q2_K) *m = _mm256_xor_ps(*m, _mm256_set1_ps(-0.0F));
+  }
+
+  // One kind of subscale of eight rows into the eight blocks of a 256-weight block.
+  template <class K>
+  static void fill_subs(const Subscales* s, std::size_t at, int n, std::byte* to) {
+    __m256i v[8];
+    for (int i = 0; i < 8; ++i) {
+      const auto bytes = reinterpret_cast<const std::byte*>(s + i) + at;
+      const __m256i wide =
+          _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+      v[i] = i < n ? _mm256_castps_si256(_mm256_cvtepi32_ps(wide)) : _mm256_setzero_si256();
+    }
+    transpose8(v);
+    for (int part = 0; part < 8; ++part) store256(to + part * K::kBytes, v[part]);
+  }
+
+  // Eight rows of one 256-weight block: eight blocks of the panel.
+  template <class K, DType kType>
+  [[gnu::always_inline]] void fill_large(const std::byte* at, int n, std::byte* to) const {
+    Subscales s[8] = {};
+    for (int i = 0; i < n; ++i)
+      s[i] = subscales_of(kType, at + static_cast<std::size_t>(i) * row_bytes);
+    for (int h = 0; h < K::kSubs; ++h) {
+      fill_subs<K>(s, static_cast<std::size_t>(8 * h), n, to + K::kSub + 64 * h);
+      if (K::kMin)
+        fill_subs<K>(s, static_cast<std::size_t>(16 + 8 * h), n, to + K::kSubMin + 64 * h);
+    }
+    __m256 d, m = _mm256_setzero_ps();
+    fill_heads<kType>(at, n, &d, &m);
+    for (int part = 0; part < 8; ++part) {
+      store_ps(to + part * K::kBytes + K::kD, d);
+      if (K::kMin) store_ps(to + part * K::kBytes + K::kM, m);
+      fill_weights<kType>(at, n, part, to + part * K::kBytes);
+    }
+  }
+
+  // Eight rows of one 32-weight block.
+  template <class K, DType kType>
+  [[gnu::always_inline]] void fill_small(const std::byte* at, int n, std::byte* to) const {
+    __m256 d, m = _mm256_setzero_ps();
+    fill_heads<kType>(at, n, &d, &m);
+    store_ps(to + K::kD, d);
+    if (K::kMin) store_ps(to + K::kM, m);
+    fill_weights<kType>(at, n, 0, to);
+  }
+  template <class K, DType kType>
+  [[gnu::always_inline]] void fill_block(const std::byte* at, int n, std::byte* to) const {
+    if constexpr (large(kType))
+      fill_large<K, kType>(at, n, to);
+    else
+      fill_small<K, kType>(at, n, to);
+  }
+  static constexpr bool large(DType type) {
+    return type >= DType::Q2_K && type != DType::IQ4_NL;  // 256 weights a block
+  }
+
   // The type is a constant here, so that the switches above fold away.
   template <class K, DType kType>
   void fill() const {
-    constexpr bool kLarge = kType >= DType::Q2_K && kType != DType::IQ4_NL;
-    constexpr int kParts = kLarge ? 8 : 1;  // 32-input parts of a block in the file
+    constexpr int kParts = large(kType) ? 8 : 1;  // 32-input parts of a block in the file
     const auto bytes = static_cast<std::size_t>(shape_of(kType).bytes);
-    for (int b = 0; b < n_k / kQ8Block; ++b) {
-      const int index = first_k / kQ8Block + b, part = index % kParts;
-      const std::byte* at = rows + static_cast<std::size_t>(index / kParts) * bytes;
-      std::byte* block = panel + b * K::kBytes;
+    for (int b = 0; b < n_k / kQ8Block; b += kParts) {
+      const auto index = static_cast<std::size_t>((first_k / kQ8Block + b) / kParts);
       for (int half = 0; half < 2; ++half) {
-        __m256i w[8];
-        for (int i = 0; i < 8; ++i) {
-          const int row = 8 * half + i;
-          Part p = {};
-          w[i] = _mm256_setzero_si256();
-          if (row < n_rows) {
-            const std::byte* here = at + static_cast<std::size_t>(row) * row_bytes;
-            w[i] = weights_avx2(kType, here, part);
-            scales(kType, here, part, &p);
-          }
-          put_scales<K>(p, row, block);
-        }
-        transpose_groups(w, block + 32 * half);
+        const int n = n_rows - 8 * half < 8 ? n_rows - 8 * half : 8;
+        const std::byte* at = rows + static_cast<std::size_t>(8 * half) * row_bytes + index * bytes;
+        std::byte* to = panel + b * K::kBytes + 32 * half;
+        if (n == 8)  // a constant, so that no row is asked for
+          fill_block<K, kType>(at, 8, to);
+        else
+          fill_block<K, kType>(at, n, to);
       }
     }
   }
