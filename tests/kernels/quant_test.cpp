@@ -1,0 +1,319 @@
+// The int8 product: the scalar table is the contract written out in plain loops, and every other
+// table equals the scalar one to the bit, on random and extreme blocks.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "kernels/kernels.h"
+
+namespace bezel {
+namespace {
+
+constexpr DType kTypes[] = {DType::Q4_0, DType::Q4_1, DType::Q5_0,   DType::Q5_1,
+                            DType::Q8_0, DType::Q2_K, DType::Q3_K,   DType::Q4_K,
+                            DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS};
+
+const KernelTable& scalar() {
+  return **find_kernels("scalar");
+}
+
+struct AlignedFree {
+  void operator()(void* p) const { std::free(p); }
+};
+template <class T>
+using Aligned = std::unique_ptr<T[], AlignedFree>;
+template <class T>
+Aligned<T> aligned(std::size_t n) {
+  const std::size_t bytes = (n * sizeof(T) + 127) / 64 * 64;
+  auto* p = static_cast<T*>(std::aligned_alloc(64, bytes));
+  std::memset(p, 0, bytes);
+  return Aligned<T>(p);
+}
+
+// Where a block keeps its f16 scales; they must stay finite for a product to mean anything.
+std::vector<std::size_t> scale_offsets(DType type) {
+  switch (type) {
+    case DType::Q4_1:
+    case DType::Q5_1:
+    case DType::Q4_K:
+    case DType::Q5_K:
+      return {0, 2};
+    case DType::Q2_K:
+      return {80, 82};
+    case DType::Q3_K:
+      return {108};
+    case DType::Q6_K:
+      return {208};
+    default:
+      return {0};
+  }
+}
+
+enum class Fill { Random, Zeros, Ones, SignBits };
+
+// `rows` rows of n weights; random bytes, or all bits of the quants alike; finite random scales.
+std::vector<std::byte> make_rows(DType type, int rows, int n, Fill fill, std::mt19937& rng) {
+  const Format& f = format(type);
+  std::vector<std::byte> out(static_cast<std::size_t>(rows) *
+                             row_bytes(type, static_cast<std::size_t>(n)));
+  for (auto& b : out) {
+    const auto r = static_cast<std::uint8_t>(rng());
+    b = std::byte{fill == Fill::Random  ? r
+                  : fill == Fill::Zeros ? std::uint8_t{0}
+                  : fill == Fill::Ones  ? std::uint8_t{0xFF}
+                                        : std::uint8_t{0x80}};
+  }
+  const auto step = static_cast<std::size_t>(f.block_bytes);
+  for (std::size_t at = 0; at < out.size(); at += step)
+    for (const std::size_t s : scale_offsets(type)) {
+      std::uint16_t h = static_cast<std::uint16_t>(rng());
+      if ((h & 0x7C00U) == 0x7C00U) h ^= 0x4000U;
+      std::memcpy(out.data() + at + s, &h, sizeof h);
+    }
+  return out;
+}
+
+// One rounded activation row.
+struct Rounded {
+  Rounded(const KernelTable& table, const std::vector<float>& x)
+      : q(aligned<std::int8_t>(x.size())), scale(x.size() / 32), sums(x.size() / 16) {
+    finite = table.quantize_q8(x.data(), static_cast<int>(x.size()),
+                               {q.get(), scale.data(), sums.data()});
+  }
+  Q8ConstRow row() const { return {q.get(), scale.data(), sums.data()}; }
+  Aligned<std::int8_t> q;
+  std::vector<float> scale;
+  std::vector<std::int32_t> sums;
+  bool finite = false;
+};
+
+std::vector<float> random_row(int n, std::mt19937& rng, float size) {
+  std::normal_distribution<float> normal(0, size);
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (float& v : x) v = normal(rng);
+  return x;
+}
+
+std::vector<float> product(const KernelTable& t, DType type, const std::vector<std::byte>& w,
+                           int n_rows, int n, const std::vector<Rounded>& x) {
+  const auto panel = aligned<std::byte>(panel_bytes_q8(n));
+  t.expand_q8(type, w.data(), row_bytes(type, static_cast<std::size_t>(n)), n_rows, 0, n,
+              panel.get());
+  std::vector<Q8ConstRow> rows;
+  for (const Rounded& r : x) rows.push_back(r.row());
+  std::vector<float> y(x.size() * kPanelRows + 1, 12345.0F);
+  t.product_q8(type, panel.get(), n, rows.data(), static_cast<int>(x.size()), y.data(), kPanelRows);
+  EXPECT_EQ(y.back(), 12345.0F) << "written beyond the outputs";
+  y.pop_back();
+  return y;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+// The contract for types without a minimum, from the dequantised integers themselves: the reader's
+// float values divided by d are the products of subscale and weight.
+float written_out(DType type, const std::byte* row, int n, const Q8ConstRow& x) {
+  const Format& f = format(type);
+  std::vector<float> block(static_cast<std::size_t>(f.block_weights));
+  float acc = 0;
+  for (int k = 0; k < n; k += 32) {
+    const std::byte* at = row + static_cast<std::ptrdiff_t>(k / f.block_weights) * f.block_bytes;
+    std::uint16_t bits;
+    std::memcpy(&bits, at + scale_offsets(type)[0], sizeof bits);
+    std::vector<std::byte> unit(at, at + f.block_bytes);  // the same block with d = 1
+    const std::uint16_t one = 0x3C00;
+    std::memcpy(unit.data() + scale_offsets(type)[0], &one, sizeof one);
+    dequantize_row(type, unit.data(), block.data(), block.size());
+    std::int64_t sum = 0;
+    for (int i = 0; i < 32; ++i)
+      sum += std::int64_t{x.q[k + i]} *
+             std::llround(block[static_cast<std::size_t>(k % f.block_weights + i)]);
+    EXPECT_LT(std::llabs(sum), 1 << 24);
+    acc = std::fma(f32_from_f16(bits) * x.scale[k / 32], static_cast<float>(sum), acc);
+  }
+  return acc;
+}
+
+TEST(QuantScalar, ProductWithoutMinimumIsTheContractWrittenOut) {
+  std::mt19937 rng(1);
+  for (const DType type : {DType::Q4_0, DType::Q5_0, DType::Q8_0, DType::Q3_K, DType::Q6_K,
+                           DType::IQ4_NL, DType::IQ4_XS})
+    for (const Fill fill : {Fill::Random, Fill::Ones, Fill::SignBits}) {
+      const int n = 1024;
+      const auto w = make_rows(type, kPanelRows, n, fill, rng);
+      std::vector<Rounded> x;
+      x.emplace_back(scalar(), random_row(n, rng, 3));
+      const auto y = product(scalar(), type, w, kPanelRows, n, x);
+      for (int r = 0; r < kPanelRows; ++r) {
+        const float want = written_out(
+            type, w.data() + static_cast<std::size_t>(r) * row_bytes(type, n), n, x[0].row());
+        ASSERT_EQ(std::memcmp(&want, &y[static_cast<std::size_t>(r)], 4), 0)
+            << format(type).name << " row " << r;
+      }
+    }
+}
+
+TEST(QuantScalar, ProductWithMinimumIsCloseToTheDequantisedOne) {
+  std::mt19937 rng(2);
+  for (const DType type : {DType::Q4_1, DType::Q5_1, DType::Q2_K, DType::Q4_K, DType::Q5_K}) {
+    const int n = 512;
+    const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
+    std::vector<Rounded> x;
+    x.emplace_back(scalar(), random_row(n, rng, 1));
+    const auto y = product(scalar(), type, w, kPanelRows, n, x);
+    std::vector<float> row(n);
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      dequantize_row(type, w.data() + r * row_bytes(type, n), row.data(), n);
+      double want = 0, mass = 0;
+      for (std::size_t i = 0; i < n; ++i) {
+        const double term = double{row[i]} * x[0].q[i] * x[0].scale[i / 32];
+        want += term;
+        mass += std::fabs(term);
+      }
+      EXPECT_NEAR(y[r], want, 1e-4 * mass) << format(type).name;
+    }
+  }
+}
+
+TEST(QuantTables, EveryProductEqualsTheScalarTablesForEveryTypeAndNumberOfTokens) {
+  std::mt19937 rng(3);
+  int compared = 0;
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table) || table == &scalar()) continue;
+    for (const DType type : kTypes)
+      for (const Fill fill : {Fill::Random, Fill::Zeros, Fill::Ones, Fill::SignBits})
+        for (const int n : {format(type).block_weights, 768, 4096})
+          for (const int tokens : {1, 2, 3, 5, 7, 12, 20, 31}) {
+            if (n == 4096 && tokens > 3) continue;
+            const auto w = make_rows(type, kPanelRows, n, fill, rng);
+            std::vector<Rounded> x;
+            for (int t = 0; t < tokens; ++t)
+              x.emplace_back(scalar(), random_row(n, rng, std::ldexp(1.0F, t % 9 - 4)));
+            ASSERT_TRUE(same_bits(product(*table, type, w, kPanelRows, n, x),
+                                  product(scalar(), type, w, kPanelRows, n, x)))
+                << table->name << " " << format(type).name << " n " << n << " tokens " << tokens;
+            ++compared;
+          }
+  }
+  RecordProperty("compared", compared);
+  if (compared == 0) GTEST_SKIP() << "this machine runs no table but the scalar one";
+}
+
+TEST(QuantTables, LargestActivationsAndWeightsDoNotOverflow) {
+  std::mt19937 rng(4);
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const DType type : kTypes)
+      for (const Fill fill : {Fill::Ones, Fill::SignBits, Fill::Zeros})
+        for (const float sign : {1.0F, -1.0F}) {
+          const int n = 512;
+          const auto w = make_rows(type, kPanelRows, n, fill, rng);
+          std::vector<Rounded> x;
+          for (int t = 0; t < 5; ++t) x.emplace_back(scalar(), std::vector<float>(n, sign * 7));
+          ASSERT_EQ(x[0].q[0], sign * 127);
+          ASSERT_TRUE(same_bits(product(*table, type, w, kPanelRows, n, x),
+                                product(scalar(), type, w, kPanelRows, n, x)))
+              << table->name << " " << format(type).name;
+        }
+  }
+}
+
+TEST(QuantTables, PanelsOfFewRowsReadNothingBeyondThemAndCountTheRestAsZero) {
+  std::mt19937 rng(5);
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const DType type : kTypes)
+      for (int n_rows = 1; n_rows < kPanelRows; n_rows += 4) {
+        const int n = 256;
+        const auto all = make_rows(type, n_rows, n, Fill::Random, rng);
+        std::vector<std::byte> exact(
+            all);  // its end is the end of an allocation: sanitizers watch it
+        exact.shrink_to_fit();
+        std::vector<Rounded> x;
+        x.emplace_back(scalar(), random_row(n, rng, 1));
+        const auto y = product(*table, type, exact, n_rows, n, x);
+        EXPECT_TRUE(same_bits(y, product(scalar(), type, all, n_rows, n, x)))
+            << table->name << " " << format(type).name;
+        for (std::size_t r = static_cast<std::size_t>(n_rows); r < kPanelRows; ++r)
+          EXPECT_EQ(y[r], 0) << table->name;
+      }
+  }
+}
+
+TEST(QuantTables, PartsThatBeginInsideARowEqualTheScalarTables) {
+  std::mt19937 rng(6);
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const DType type : kTypes) {
+      const int n = 1024, first = 512;
+      const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
+      const auto mine = aligned<std::byte>(panel_bytes_q8(n)),
+                 plain = aligned<std::byte>(panel_bytes_q8(n));
+      const std::size_t stride = row_bytes(type, n);
+      table->expand_q8(type, w.data(), stride, kPanelRows, first, n - first, mine.get());
+      scalar().expand_q8(type, w.data(), stride, kPanelRows, first, n - first, plain.get());
+      const Rounded x(scalar(), random_row(n - first, rng, 1));
+      const Q8ConstRow row = x.row();
+      std::vector<float> a(kPanelRows), b(kPanelRows);
+      table->product_q8(type, mine.get(), n - first, &row, 1, a.data(), kPanelRows);
+      scalar().product_q8(type, plain.get(), n - first, &row, 1, b.data(), kPanelRows);
+      EXPECT_TRUE(same_bits(a, b)) << table->name << " " << format(type).name;
+    }
+  }
+}
+
+TEST(QuantRounding, EveryTableRoundsActivationsAsTheContractSays) {
+  std::mt19937 rng(7);
+  std::vector<std::vector<float>> cases;
+  for (const float size : {1e-35F, 1e-20F, 1.0F, 1e20F, 1e37F})
+    cases.push_back(random_row(320, rng, size));
+  cases.push_back(std::vector<float>(64, 0.0F));
+  cases.push_back(std::vector<float>(32, std::ldexp(1.0F, -100)));
+  cases.push_back(std::vector<float>(32, std::nextafter(std::ldexp(1.0F, -100), 0.0F)));
+  cases.push_back(std::vector<float>(32, std::numeric_limits<float>::denorm_min()));
+  cases.push_back(std::vector<float>(32, std::numeric_limits<float>::max()));
+  std::vector<float> ties(32);
+  for (std::size_t i = 0; i < 32; ++i) ties[i] = static_cast<float>(i) + 0.5F;
+  ties[0] = 127;  // the scale is 1: halves go to the even neighbour
+  cases.push_back(ties);
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const auto& x : cases) {
+      const Rounded got(*table, x), want(scalar(), x);
+      EXPECT_TRUE(got.finite);
+      EXPECT_EQ(std::memcmp(got.q.get(), want.q.get(), x.size()), 0) << table->name;
+      EXPECT_TRUE(same_bits(got.scale, want.scale)) << table->name;
+      EXPECT_EQ(got.sums, want.sums) << table->name;
+    }
+    const Rounded t(*table, ties);
+    EXPECT_EQ(t.q[1], 2);
+    EXPECT_EQ(t.q[2], 2);
+    EXPECT_EQ(t.q[3], 4);
+    EXPECT_EQ(Rounded(*table, cases[7]).scale[0], 0) << "below 2^-100 everything is zero";
+    EXPECT_GT(Rounded(*table, cases[6]).scale[0], 0);
+  }
+}
+
+TEST(QuantRounding, NanAndInfinityAreReportedWhereverTheyStand) {
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+          -std::numeric_limits<float>::infinity()})
+      for (const std::size_t at : {0U, 1U, 31U, 32U, 95U}) {
+        std::vector<float> x(96, 1.0F);
+        x[at] = bad;
+        EXPECT_FALSE(Rounded(*table, x).finite) << table->name << " at " << at;
+      }
+  }
+}
+
+}  // namespace
+}  // namespace bezel
