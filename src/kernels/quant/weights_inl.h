@@ -38,74 +38,46 @@ float scale_q3(const std::uint8_t* s, int j) {
   return static_cast<float>(static_cast<int>(low | (high << 4U)) - 32);
 }
 
+// The f16 at byte `at` of a block.
+float f16_at(const std::byte* block, int at) {
+  return from_f16(read<std::uint16_t>(block + at));
+}
+
+// d and, where the type has one, the minimum of the block at `at`.
+void heads(DType type, const std::byte* at, Scales* p) {
+  const bool least_first = type == DType::Q4_1 || type == DType::Q5_1;
+  const bool pair_first = type == DType::Q4_K || type == DType::Q5_K;
+  const int d = type == DType::Q2_K   ? 80
+                : type == DType::Q3_K ? 108
+                : type == DType::Q6_K ? 208
+                                      : 0;
+  p->d = f16_at(at, d);
+  if (least_first) p->m = f16_at(at, 2);
+  if (pair_first) p->m = -f16_at(at, 2);
+  if (type == DType::Q2_K) p->m = -f16_at(at, 82);
+}
+
 // Everything but the weights of 32-input part `part` of the block at `at`.
 void scales(DType type, const std::byte* at, int part, Scales* p) {
-  switch (type) {
-    case DType::Q4_0:
-    case DType::IQ4_NL:
-      p->d = from_f16(read<BlockQ4_0>(at).d);
-      return;
-    case DType::Q5_0:
-      p->d = from_f16(read<BlockQ5_0>(at).d);
-      return;
-    case DType::Q8_0:
-      p->d = from_f16(read<BlockQ8_0>(at).d);
-      return;
-    case DType::Q4_1:
-    case DType::Q5_1: {
-      const auto dm = read<BlockQ4_1>(at);
-      p->d = from_f16(dm.d);
-      p->m = from_f16(dm.m);
-      return;
+  heads(type, at, p);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(at);
+  if (type == DType::Q4_K || type == DType::Q5_K)
+    return scale_min(bytes + 4, part, &p->sub[0], &p->submin[0]);
+  if (type == DType::IQ4_XS) {
+    const auto b = read<BlockIQ4_XS>(at);
+    const unsigned low = (b.sl[part / 2] >> (4 * (part & 1))) & 15U;
+    const unsigned high = (b.sh >> (2 * part)) & 3U;
+    p->sub[0] = static_cast<float>(static_cast<int>(low | (high << 4U)) - 32);
+    return;
+  }
+  for (int h = 0; h < 2; ++h) {
+    const int group = 2 * part + h;  // of 16 weights
+    if (type == DType::Q6_K) p->sub[h] = static_cast<float>(read<std::int8_t>(at + 192 + group));
+    if (type == DType::Q3_K) p->sub[h] = scale_q3(bytes + 96, group);
+    if (type == DType::Q2_K) {
+      p->sub[h] = static_cast<float>(bytes[group] & 15U);
+      p->submin[h] = static_cast<float>(bytes[group] >> 4U);
     }
-    case DType::Q4_K:
-    case DType::Q5_K: {
-      struct Head {
-        std::uint16_t d, dmin;
-        std::uint8_t s[12];
-      };
-      const auto head = read<Head>(at);
-      p->d = from_f16(head.d);
-      p->m = -from_f16(head.dmin);
-      scale_min(head.s, part, &p->sub[0], &p->submin[0]);
-      return;
-    }
-    case DType::IQ4_XS: {
-      const auto b = read<BlockIQ4_XS>(at);
-      const unsigned low = (b.sl[part / 2] >> (4 * (part & 1))) & 15U,
-                     high = (b.sh >> (2 * part)) & 3U;
-      p->d = from_f16(b.d);
-      p->sub[0] = static_cast<float>(static_cast<int>(low | (high << 4U)) - 32);
-      return;
-    }
-    case DType::Q6_K: {
-      const auto* b = reinterpret_cast<const BlockQ6_K*>(at);
-      p->d = from_f16(read<std::uint16_t>(reinterpret_cast<const std::byte*>(&b->d)));
-      for (int h = 0; h < 2; ++h) p->sub[h] = static_cast<float>(b->s[2 * part + h]);
-      return;
-    }
-    case DType::Q3_K: {
-      const auto b = read<BlockQ3_K>(at);
-      p->d = from_f16(b.d);
-      for (int h = 0; h < 2; ++h) p->sub[h] = scale_q3(b.s, 2 * part + h);
-      return;
-    }
-    case DType::Q2_K: {
-      const auto b = read<BlockQ2_K>(at);
-      p->d = from_f16(b.d);
-      p->m = -from_f16(b.dmin);
-      for (int h = 0; h < 2; ++h) {
-        p->sub[h] = static_cast<float>(b.s[2 * part + h] & 15U);
-        p->submin[h] = static_cast<float>(b.s[2 * part + h] >> 4U);
-      }
-      return;
-    }
-    case DType::F32:
-    case DType::F16:
-    case DType::BF16:
-    case DType::I32:
-    case DType::U8:
-      return;
   }
 }
 
