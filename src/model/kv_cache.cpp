@@ -47,7 +47,6 @@ KvCache::KvCache(const Config& config, int n_seqs, int context, int max_chunk, D
       n_seqs_(n_seqs),
       context_(context),
       max_chunk_(max_chunk),
-      type_(type),
       length_(static_cast<std::size_t>(n_seqs), 0),
       high_(static_cast<std::size_t>(n_seqs), 0) {
   BEZEL_CHECK(type == DType::F32 || type == DType::F16 || type == DType::BF16);

@@ -39,7 +39,6 @@ class KvCache {
   struct LayerStore;
   const Config& config_;
   int n_seqs_, context_, max_chunk_;
-  DType type_;
   std::vector<int> length_, high_;  // per sequence; high: most positions since clear()
   std::vector<std::unique_ptr<LayerStore>> layers_;  // null where a layer borrows K/V
   std::uint64_t used_bytes_ = 0;
