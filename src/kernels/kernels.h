@@ -61,10 +61,11 @@ struct KernelTable {
   // and n_k are multiples of the type's block (a part of 4096 is one of 256).
   void (*expand_q8)(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows,
                     int first_k, int n_k, std::byte* panel);
-  // y[t][0..16) = product of the panel with token t's inputs, from +0 (contract: Quantised
-  // product). x[t] points at the part's first block. y rows have stride y_stride.
+  // y[t][0..16) = product of the panel with token t's inputs (contract: Quantised product), from +0
+  // when `first`, else going on from y, so that a product may be cut between blocks at no change of
+  // bits. x[t] points at the panel's first block. y rows have stride y_stride.
   void (*product_q8)(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
-                     float* y, std::ptrdiff_t y_stride);
+                     bool first, float* y, std::ptrdiff_t y_stride);
 
   // ---- float product
   // As expand_q8, to float32 [n_k][16]; any type; F32, F16 and BF16 take any n_k and first_k.

@@ -17,8 +17,11 @@ constexpr int kPanelGroup = 4;    // float panels side by side when tokens are f
 constexpr int kFloatChunk = 512;  // inputs of a float panel that stay in the nearest cache
 constexpr int kFewChunk =
     1024;  // inputs expanded at once when tokens are few: long streams of weights
-constexpr int kMaxGroup = 8;                    // products of one matmul call
-constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
+constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay in the first cache
+constexpr int kFewTokens = 8;              // tokens up to which a panel is expanded in such pieces
+static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
+constexpr int kMaxGroup = 8;               // products of one matmul call
+constexpr std::size_t kItemBytes = 256U << 10U;  // weights that are worth claiming at once
 
 constexpr std::size_t align64(std::size_t n) {
   return (n + 63) / 64 * 64;
@@ -118,15 +121,20 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
   const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
   alignas(64) float aside[kTokenBlock * kPanelRows];
   std::array<Q8ConstRow, kTokenBlock> in;
-  for (int k = 0; k < w.in; k += kCutTerms) {
-    const int n_k = std::min(kCutTerms, w.in - k);
-    table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);
-    for (int t = 0; t < task.y.rows; t += kTokenBlock) {
-      const int n = std::min(kTokenBlock, task.y.rows - t);
-      for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i, k);
-      const Target to = {task.y, first, n_out, t, n, k > 0, aside, kPanelRows};
-      table_.product_q8(w.type, buffer, n_k, in.data(), n, to.out(), to.stride());
-      to.finish();
+  // With few tokens a panel is used once: pieces that stay in the first cache.
+  const int piece = task.y.rows <= kFewTokens ? kRoundedPiece : kCutTerms;
+  for (int part = 0; part < w.in; part += kCutTerms) {
+    const int part_end = std::min(w.in, part + kCutTerms);
+    for (int k = part; k < part_end; k += piece) {
+      const int n_k = std::min(piece, part_end - k);
+      table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);
+      for (int t = 0; t < task.y.rows; t += kTokenBlock) {
+        const int n = std::min(kTokenBlock, task.y.rows - t);
+        for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i, k);
+        const Target to = {task.y, first, n_out, t, n, part > 0, aside, kPanelRows};
+        table_.product_q8(w.type, buffer, n_k, in.data(), n, k == part, to.out(), to.stride());
+        if (k + n_k == part_end) to.finish();
+      }
     }
   }
 }

@@ -122,7 +122,7 @@ std::vector<float> rounded_product(const Linear& w, const std::vector<float>& x,
                     n_k, aligned(panel.data()));
         const Q8ConstRow row = {qs + k, scale.data() + k / 32, sums.data() + k / 16};
         std::vector<float> part(16);
-        t.product_q8(w.type, aligned(panel.data()), n_k, &row, 1, part.data(), 16);
+        t.product_q8(w.type, aligned(panel.data()), n_k, &row, 1, true, part.data(), 16);
         for (std::size_t i = 0; i < 16; ++i) sum[i] = k == 0 ? part[i] : sum[i] + part[i];
       }
       y.insert(y.end(), sum.begin(), sum.begin() + n);

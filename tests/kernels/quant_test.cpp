@@ -107,7 +107,8 @@ std::vector<float> product(const KernelTable& t, DType type, const std::vector<s
   std::vector<Q8ConstRow> rows;
   for (const Rounded& r : x) rows.push_back(r.row());
   std::vector<float> y(x.size() * kPanelRows + 1, 12345.0F);
-  t.product_q8(type, panel.get(), n, rows.data(), static_cast<int>(x.size()), y.data(), kPanelRows);
+  t.product_q8(type, panel.get(), n, rows.data(), static_cast<int>(x.size()), true, y.data(),
+               kPanelRows);
   EXPECT_EQ(y.back(), 12345.0F) << "written beyond the outputs";
   y.pop_back();
   return y;
@@ -262,8 +263,8 @@ TEST(QuantTables, PartsThatBeginInsideARowEqualTheScalarTables) {
       const Rounded x(scalar(), random_row(n - first, rng, 1));
       const Q8ConstRow row = x.row();
       std::vector<float> a(kPanelRows), b(kPanelRows);
-      table->product_q8(type, mine.get(), n - first, &row, 1, a.data(), kPanelRows);
-      scalar().product_q8(type, plain.get(), n - first, &row, 1, b.data(), kPanelRows);
+      table->product_q8(type, mine.get(), n - first, &row, 1, true, a.data(), kPanelRows);
+      scalar().product_q8(type, plain.get(), n - first, &row, 1, true, b.data(), kPanelRows);
       EXPECT_TRUE(same_bits(a, b)) << table->name << " " << format(type).name;
     }
   }

@@ -17,11 +17,12 @@ Q::Int start(const std::int32_t* half_sums, int halves, int half) {
 }
 
 template <class K, int T>
-void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int part, float* y,
-                  std::ptrdiff_t y_stride) {
+void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int part, bool first,
+                  float* y, std::ptrdiff_t y_stride) {
   constexpr int kHalves = K::kSubs == 2 ? 2 : 1;
   Q::Flt acc[T];
-  for (int t = 0; t < T; ++t) acc[t] = Q::zero_f();
+  for (int t = 0; t < T; ++t)
+    acc[t] = first ? Q::zero_f() : Q::loadu_f(y + t * y_stride + Q::kLanes * part);
   for (int b = 0; b < n_blocks; ++b, panel += K::kBytes) {
     const std::byte* w = panel + 4 * Q::kLanes * part;
     const auto row = [w](int at) { return Q::load_f(w + at); };
@@ -64,6 +65,7 @@ struct Product {
   int n_k;
   const Q8ConstRow* x;
   int n_tokens;
+  bool first;
   float* y;
   std::ptrdiff_t y_stride;
 
@@ -71,7 +73,7 @@ struct Product {
   int tiles(int t) const {
     for (; t + T <= n_tokens; t += T)
       for (int part = 0; part < kParts16; ++part)
-        product_tile<K, T>(panel, n_k / kQ8Block, x + t, part, y + t * y_stride, y_stride);
+        product_tile<K, T>(panel, n_k / kQ8Block, x + t, part, first, y + t * y_stride, y_stride);
     return t;
   }
   template <class K>
@@ -86,8 +88,8 @@ struct Product {
 }  // namespace quant
 
 void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
-                float* y, std::ptrdiff_t y_stride) {
-  quant::with_kind(type, quant::Product{panel, n_k, x, n_tokens, y, y_stride});
+                bool first, float* y, std::ptrdiff_t y_stride) {
+  quant::with_kind(type, quant::Product{panel, n_k, x, n_tokens, first, y, y_stride});
 }
 
 }  // namespace

@@ -36,6 +36,7 @@ struct Q {
   static Flt load_f(const std::byte* p) {
     return _mm256_load_ps(reinterpret_cast<const float*>(p));
   }
+  static Flt loadu_f(const float* p) { return _mm256_loadu_ps(p); }
   static void store_f(float* p, Flt v) { _mm256_storeu_ps(p, v); }
   static Flt to_float(Int a) { return _mm256_cvtepi32_ps(a); }
   static Flt mul(Flt a, Flt b) { return _mm256_mul_ps(a, b); }

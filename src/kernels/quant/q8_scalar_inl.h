@@ -81,13 +81,13 @@ struct ProductScalar {
   int n_k;
   const Q8ConstRow* x;
   int n_tokens;
+  bool first;
   float* y;
   std::ptrdiff_t y_stride;
 
   // One output: blocks ascending, integers exact, one fma a block and one more for the minimum.
   template <class K>
-  float output(const Q8ConstRow& in, int row) const {
-    float acc = 0;
+  float output(const Q8ConstRow& in, int row, float acc) const {
     for (int b = 0; b < n_k / kQ8Block; ++b) {
       const std::byte* block = panel + b * K::kBytes;
       const auto value = [block, row](int at) { return read<float>(block + at + 4 * row); };
@@ -112,7 +112,10 @@ struct ProductScalar {
   template <class K>
   void run() const {
     for (int t = 0; t < n_tokens; ++t)
-      for (int row = 0; row < kPanelRows; ++row) y[t * y_stride + row] = output<K>(x[t], row);
+      for (int row = 0; row < kPanelRows; ++row) {
+        float& out = y[t * y_stride + row];
+        out = output<K>(x[t], row, first ? 0 : out);
+      }
   }
 };
 
@@ -123,8 +126,8 @@ void expand_q8(DType type, const std::byte* rows, std::size_t row_bytes, int n_r
   quant::with_kind(type, quant::ExpandScalar{type, rows, row_bytes, n_rows, first_k, n_k, panel});
 }
 void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
-                float* y, std::ptrdiff_t y_stride) {
-  quant::with_kind(type, quant::ProductScalar{panel, n_k, x, n_tokens, y, y_stride});
+                bool first, float* y, std::ptrdiff_t y_stride) {
+  quant::with_kind(type, quant::ProductScalar{panel, n_k, x, n_tokens, first, y, y_stride});
 }
 
 }  // namespace
