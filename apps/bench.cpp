@@ -1,0 +1,234 @@
+// bezel bench: speed of reading a prompt and of writing an answer, at several depths.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/fingerprint.h"
+#include "base/json.h"
+#include "common.h"
+#include "engine/random.h"
+
+namespace bezel::app {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct BenchFlags {
+  ModelFlags with;
+  int prompt = 512, answer = 32, repeat = 3;
+  std::string depths = "0,4096";
+  bool json = false;
+};
+
+struct BenchRow {
+  int depth = 0;
+  double prefill = 0, decode = 0;  // tokens a second, medians
+  double decode_gbps = 0;          // 10^9 bytes of weights, keys and values a second
+  std::string fingerprint;         // of the rows read: the prompt's last, then every decoded one
+};
+
+double median(std::vector<double> v) {
+  if (v.empty()) return 0;
+  std::sort(v.begin(), v.end());
+  const std::size_t half = v.size() / 2;
+  return v.size() % 2 == 1 ? v[half] : (v[half - 1] + v[half]) / 2;
+}
+
+// Ids that depend on their position alone, so that fingerprints can be compared between machines.
+std::vector<TokenId> bench_ids(int first, int n, int vocab) {
+  std::vector<TokenId> ids;
+  for (int i = first; i < first + n; ++i)
+    ids.push_back(static_cast<TokenId>(random_bits(1, static_cast<std::uint64_t>(i)) %
+                                       static_cast<std::uint64_t>(vocab)));
+  return ids;
+}
+
+class Bench {
+ public:
+  Bench(const BenchFlags& flags, Runner& runner) : flags_(flags), runner_(runner) {}
+
+  Result<BenchRow> at_depth(int depth) {
+    BenchRow row;
+    row.depth = depth;
+    std::vector<double> prefill, decode;
+    for (int i = 0; i < flags_.repeat; ++i) {
+      Fingerprint fingerprint;
+      if (flags_.prompt > 0) {
+        BEZEL_DO(go_to(depth));
+        BEZEL_TRY(const double rate, timed(depth, flags_.prompt, runner_.chunk(), fingerprint));
+        prefill.push_back(rate);
+      }
+      if (flags_.answer > 0) {
+        BEZEL_DO(go_to(depth));
+        BEZEL_TRY(const double rate, timed(depth, flags_.answer, 1, fingerprint));
+        decode.push_back(rate);
+      }
+      if (i > 0 && fingerprint.hex() != row.fingerprint)
+        return Error{Errc::Numeric,
+                     fmt::format("the fingerprint at depth {} changed from {} to {}", depth,
+                                 row.fingerprint, fingerprint.hex()),
+                     ""};
+      row.fingerprint = fingerprint.hex();
+    }
+    row.prefill = median(prefill);
+    row.decode = median(decode);
+    const auto bytes = runner_.model().bytes_per_token(depth, dtype_of(flags_.with.options.kv));
+    row.decode_gbps = row.decode * static_cast<double>(bytes) / 1e9;
+    return row;
+  }
+
+ private:
+  // The sequence holds exactly `depth` ids after this.
+  Status go_to(int depth) {
+    if (runner_.rewind(depth)) return Ok{};
+    Progress bar("filling the context", "tokens", static_cast<std::uint64_t>(depth));
+    Runner::Hooks hooks;
+    hooks.progress = [&](int done) {
+      bar.update(static_cast<std::uint64_t>(done));
+      return !InterruptGuard::flag().load();
+    };
+    const auto ids = bench_ids(0, depth, runner_.config().vocab);
+    return runner_.feed(ids, ids.size(), hooks);
+  }
+
+  // Tokens a second for n ids fed `step` at a time; the last row of every step is read.
+  Result<double> timed(int depth, int n, int step, Fingerprint& fingerprint) {
+    const auto ids = bench_ids(depth, n, runner_.config().vocab);
+    Runner::Hooks hooks;
+    hooks.rows = [&](int, ConstMat logits) {
+      const auto row = logits.row_span(logits.rows - 1);
+      fingerprint.add(row.data(), row.size());
+      return true;
+    };
+    hooks.progress = [](int) { return !InterruptGuard::flag().load(); };
+    double seconds = 0;
+    for (int at = 0; at < n; at += step) {
+      const int k = std::min(step, n - at);
+      const std::span<const TokenId> part =
+          std::span(ids).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(k));
+      const bool read = step == 1 || at + k == n;
+      const auto start = Clock::now();
+      BEZEL_DO(runner_.feed(part, read ? part.size() - 1 : part.size(), hooks));
+      seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    }
+    return static_cast<double>(n) / std::max(seconds, 1e-9);
+  }
+
+  const BenchFlags& flags_;
+  Runner& runner_;
+};
+
+Result<std::vector<int>> parse_depths(const std::string& text) {
+  BEZEL_TRY(std::vector<TokenId> depths, parse_ids(text, "--depth"));
+  std::sort(depths.begin(), depths.end());
+  depths.erase(std::unique(depths.begin(), depths.end()), depths.end());
+  return depths;
+}
+
+Json json_of(const BenchFlags& f, const Runner& r, const std::vector<BenchRow>& rows) {
+  const Config& c = r.config();
+  Json out = {{"model", f.with.options.model_path},
+              {"family", c.family},
+              {"variant", c.variant},
+              {"file_bytes", r.model().file().file_bytes},
+              {"isa", r.table().name},
+              {"threads", r.threads()},
+              {"act", f.with.options.act == ActKind::Int8 ? "int8" : "f32"},
+              {"kv", format(dtype_of(f.with.options.kv)).name},
+              {"chunk", r.chunk()},
+              {"repeat", f.repeat},
+              {"numerics", kNumericsVersion},
+              {"results", Json::array()}};
+  for (const BenchRow& row : rows)
+    out["results"].push_back({{"depth", row.depth},
+                              {"prefill_tokens", f.prompt},
+                              {"prefill_tok_s", row.prefill},
+                              {"decode_tokens", f.answer},
+                              {"decode_tok_s", row.decode},
+                              {"decode_gb_s", row.decode_gbps},
+                              {"fingerprint", row.fingerprint}});
+  return out;
+}
+
+void print_head(const BenchFlags& f, const Runner& r) {
+  const Config& c = r.config();
+  output().write(fmt::format(
+      "{} {}, {}; {}, {} threads, act {}, kv {}, chunk {}; numerics {}; medians of {}\n\n"
+      "{:>8}  {:>14}  {:>14}  {:>8}  {}\n",
+      c.family, c.variant, size_text(r.model().file().file_bytes), r.table().name, r.threads(),
+      f.with.options.act == ActKind::Int8 ? "int8" : "f32",
+      format(dtype_of(f.with.options.kv)).name, r.chunk(), kNumericsVersion, f.repeat, "depth",
+      fmt::format("read {} tok/s", f.prompt), fmt::format("write {} tok/s", f.answer), "GB/s",
+      "fingerprint"));
+}
+
+Status bench(const BenchFlags& f) {
+  BEZEL_TRY(const std::vector<int> depths, parse_depths(f.depths));
+  if (f.prompt == 0 && f.answer == 0)
+    return Error{Errc::BadInput, "-p and -n are both 0: there is nothing to measure", ""};
+  const std::int64_t positions = std::int64_t{depths.back()} + std::max(f.prompt, f.answer);
+  if (positions > (1 << 30))
+    return Error{Errc::TooLarge, "the depth is too large for any model", ""};
+  BEZEL_TRY(const std::unique_ptr<Runner> runner,
+            Runner::open({.engine = f.with.options, .positions = static_cast<int>(positions)}));
+  const InterruptGuard guard;
+  Bench bench(f, *runner);
+  std::vector<BenchRow> rows;
+  if (!f.json) print_head(f, *runner);
+  output().flush();
+  for (const int depth : depths) {
+    BEZEL_TRY(const BenchRow row, bench.at_depth(depth));
+    rows.push_back(row);
+    if (f.json) continue;
+    output().write(fmt::format("{:>8}  {:>14.2f}  {:>14.2f}  {:>8.2f}  {}\n", row.depth,
+                               row.prefill, row.decode, row.decode_gbps, row.fingerprint));
+    output().flush();
+  }
+  if (f.json) output().write(dump_json(json_of(f, *runner, rows)) + "\n");
+  return Ok{};
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, Action& action) {
+  auto f = std::make_shared<BenchFlags>();
+  CLI::App* c = app.add_subcommand("bench", "Measure reading and writing speed");
+  c->footer(
+      "At every depth (tokens already in the context) a prompt is read and an answer is written, "
+      "with\n"
+      "ids that depend on their position alone. GB/s: weights, keys and values that writing "
+      "touches.\n"
+      "The fingerprint of the logits is the same on every machine, for any number of threads and "
+      "any\n"
+      "kernels. The model's tokenizer is not read.\n\n"
+      "Examples:\n"
+      "  bezel bench model.gguf\n"
+      "  bezel bench model.gguf -p 128 -n 64 -d 0,1024,8192 --threads 4 --json\n");
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
+  c->add_option("-p,--prompt", f->prompt, "tokens to read (512); 0: skip")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 20));
+  c->add_option("-n,--answer", f->answer, "tokens to write (32); 0: skip")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1 << 20));
+  c->add_option("-d,--depth", f->depths, "depths, separated by commas (0,4096)")->type_name("LIST");
+  c->add_option("--repeat", f->repeat, "runs, of which the median counts (3)")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1000));
+  c->add_flag("--json", f->json, "results as JSON");
+  f->with.add(*c);
+  c->callback([f, &action] {
+    action = [f] {
+      const Status status = bench(*f);
+      return status ? kDone : fail(status.error());
+    };
+  });
+}
+
+}  // namespace bezel::app

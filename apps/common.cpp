@@ -1,0 +1,261 @@
+#include "common.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <map>
+#include <random>
+
+#include "base/file.h"
+#include "engine/plan.h"
+
+namespace bezel::app {
+
+// ---- output
+
+void Output::check(bool ok) {
+  if (!ok && error_ == 0) error_ = errno != 0 ? errno : EIO;
+}
+
+bool Output::write(std::string_view text) {
+  if (error_ == 0 && !text.empty()) {
+    errno = 0;
+    check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
+  }
+  return error_ == 0;
+}
+
+bool Output::flush() {
+  if (error_ == 0) {
+    errno = 0;
+    check(std::fflush(stdout) == 0);
+  }
+  return error_ == 0;
+}
+
+int Output::finish(int status) {
+  flush();
+  if (error_ == 0) return status;
+  if (error_ != EPIPE)
+    fail(
+        {Errc::Io, fmt::format("the output could not be written ({})", std::strerror(error_)), ""});
+  return status == kDone ? kFailed : status;
+}
+
+Output& output() {
+  static Output out;
+  return out;
+}
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "bezel: %s\n", error.text().c_str());
+  return error.code == Errc::Cancelled ? kInterrupted : kFailed;
+}
+
+void note(std::string_view text) {
+  std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
+}
+
+// ---- Ctrl-C
+
+namespace {
+
+// A signal handler reaches nothing but globals.
+std::atomic<bool> interrupted{false};  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+extern "C" void on_interrupt(int /*signal*/) {
+  if (interrupted.exchange(true)) ::_exit(kInterrupted);
+}
+
+void set_handler(void (*handler)(int)) {
+  struct sigaction action = {};
+  action.sa_handler = handler;
+  ::sigemptyset(&action.sa_mask);  // without SA_RESTART: a read at the prompt returns
+  ::sigaction(SIGINT, &action, nullptr);
+}
+
+}  // namespace
+
+InterruptGuard::InterruptGuard() {
+  interrupted = false;
+  set_handler(on_interrupt);
+}
+
+InterruptGuard::~InterruptGuard() {
+  set_handler(SIG_DFL);
+}
+
+const std::atomic<bool>& InterruptGuard::flag() {
+  return interrupted;
+}
+
+void InterruptGuard::clear() {
+  interrupted = false;
+}
+
+// ---- flags
+
+void ModelFlags::add(CLI::App& command, ActKind act) {
+  static const std::map<std::string, ActKind> kActs{{"int8", ActKind::Int8}, {"f32", ActKind::F32}};
+  static const std::map<std::string, KvKind> kKvs{
+      {"f32", KvKind::F32}, {"f16", KvKind::F16}, {"bf16", KvKind::BF16}};
+  options.act = act;
+  std::vector<std::string> tables;
+  for (const KernelTable* t : all_kernel_tables()) tables.emplace_back(t->name);
+  EngineOptions& o = options;
+  const auto named = [&](CLI::Option* option, const char* type) {
+    option->type_name(type)->group("Model");
+  };
+  named(command
+            .add_option("--isa", o.isa, "kernels for this instruction set (default: the best here)")
+            ->check(CLI::IsMember(tables)),
+        "TABLE");
+  named(command.add_option("--threads", o.threads, "threads (default: physical cores)")
+            ->check(CLI::Range(1, 1024)),
+        "N");
+  named(
+      command.add_option("--act", o.act, "activations at quantised weights: int8 (default) or f32")
+          ->transform(CLI::Transformer(kActs)),
+      "TYPE");
+  named(command.add_option("--kv", o.kv, "keys and values: f16 (default), bf16 or f32")
+            ->transform(CLI::Transformer(kKvs)),
+        "TYPE");
+  named(command.add_option("--ctx", o.context, "context in tokens (default: what memory allows)")
+            ->check(CLI::Range(1, std::numeric_limits<int>::max())),
+        "N");
+  named(command.add_option("--chunk", o.chunk, "most tokens of a prompt in one pass")
+            ->check(CLI::Range(1, 65536)),
+        "N");
+}
+
+void SamplingFlags::add(CLI::App& command) {
+  const auto named = [](CLI::Option* option, const char* type) {
+    option->type_name(type)->group("Choosing tokens (defaults: the model's own)");
+  };
+  named(
+      command
+          .add_option("-n,--max-tokens", max_tokens, "longest answer (default: the context's end)")
+          ->check(CLI::Range(1, std::numeric_limits<int>::max())),
+      "N");
+  named(command.add_option("--temp,--temperature", temperature, "0: always the best token"), "X");
+  named(command.add_option("--top-k", top_k, "keep the K best; 0: all"), "K");
+  named(command.add_option("--top-p", top_p, "keep the best with together this probability"), "X");
+  named(command.add_option("--min-p", min_p, "keep what has this share of the best's probability"),
+        "X");
+  named(command.add_option("--repetition-penalty", repetition_penalty, "1: none"), "X");
+  named(command.add_option("--presence-penalty", presence_penalty, "0: none"), "X");
+  named(command.add_option("--frequency-penalty", frequency_penalty, "0: none"), "X");
+  named(
+      command.add_option("--bias", bias, "added to a token's logit; -inf bans it; may be repeated")
+          ->allow_extra_args(false),
+      "ID=X");
+  named(command.add_option("--stop", stop, "a text that ends the answer; may be repeated")
+            ->allow_extra_args(false),
+        "TEXT");
+  named(command.add_option("--seed", seed, "same seed, same answer (default: random)"), "N");
+  command.add_flag("--greedy", greedy, "the same as --temp 0")
+      ->group("Choosing tokens (defaults: the model's own)");
+}
+
+namespace {
+
+Result<std::pair<TokenId, float>> parse_bias(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const char* end = text.data() + text.size();
+  TokenId id = 0;
+  float value = 0;
+  if (equals != std::string::npos) {
+    const char* middle = text.data() + equals;
+    const auto a = std::from_chars(text.data(), middle, id);
+    const char* number = middle + 1 < end && middle[1] == '+' ? middle + 2 : middle + 1;
+    const auto b = std::from_chars(number, end, value);
+    if (a.ec == std::errc{} && a.ptr == middle && b.ec == std::errc{} && b.ptr == end &&
+        !std::isnan(value))
+      return std::pair{id, value};
+  }
+  return Error{Errc::BadInput, fmt::format("--bias expects ID=NUMBER, not \"{}\"", text), ""};
+}
+
+}  // namespace
+
+Result<Request> SamplingFlags::request(const Engine& engine) const {
+  Request r;
+  r.sampling = engine.default_sampling();
+  Sampling& s = r.sampling;
+  s.temperature = greedy ? 0 : temperature.value_or(s.temperature);
+  s.top_k = top_k.value_or(s.top_k);
+  s.top_p = top_p.value_or(s.top_p);
+  s.min_p = min_p.value_or(s.min_p);
+  s.repetition_penalty = repetition_penalty;
+  s.presence_penalty = presence_penalty;
+  s.frequency_penalty = frequency_penalty;
+  for (const std::string& text : bias) {
+    BEZEL_TRY(auto entry, parse_bias(text));
+    s.bias.push_back(entry);
+  }
+  if (seed) {
+    s.seed = *seed;
+  } else {
+    std::random_device device;
+    s.seed = (std::uint64_t{device()} << 32U) | device();
+  }
+  r.stop = stop;
+  r.max_tokens = max_tokens;
+  return r;
+}
+
+void IdsFlags::add(CLI::App& command, bool in_place) {
+  auto* from_file =
+      command.add_option("--ids-file", file, "file of ids, separated by commas or white space")
+          ->type_name("FILE");
+  if (!in_place) return;
+  command.add_option("--ids", ids, "ids, separated by commas")
+      ->type_name("LIST")
+      ->excludes(from_file);
+}
+
+Result<std::vector<TokenId>> IdsFlags::read() const {
+  constexpr std::uint64_t kMaxBytes = 256U << 20U;
+  if (file.empty()) return parse_ids(ids, "--ids");
+  BEZEL_TRY(const std::string text, read_file(file, kMaxBytes));
+  return parse_ids(text, file);
+}
+
+Result<std::vector<TokenId>> parse_ids(std::string_view text, const std::string& where) {
+  constexpr std::string_view kSeparators = ", \t\r\n\v\f";
+  std::vector<TokenId> out;
+  for (std::size_t at = text.find_first_not_of(kSeparators); at != std::string_view::npos;
+       at = text.find_first_not_of(kSeparators, at)) {
+    const std::size_t end = std::min(text.find_first_of(kSeparators, at), text.size());
+    TokenId id = 0;
+    const auto [stop, error] = std::from_chars(text.data() + at, text.data() + end, id);
+    if (error != std::errc{} || stop != text.data() + end || id < 0)
+      return Error{
+          Errc::BadInput,
+          fmt::format("expected a token id, found \"{}\" (number {} of the list)",
+                      text.substr(at, std::min<std::size_t>(end - at, 40)), out.size() + 1),
+          where};
+    out.push_back(id);
+    at = end;
+  }
+  if (out.empty()) return Error{Errc::BadInput, "there are no ids", where};
+  return out;
+}
+
+void note_context(const EngineInfo& info) {
+  note(fmt::format(
+      "context {} of {} tokens; memory {} beside the model's {} ({} of it for keys and values)",
+      info.context, info.model_context, size_text(info.memory.anonymous()),
+      size_text(info.memory.mapped), size_text(info.memory.kv)));
+}
+
+}  // namespace bezel::app

@@ -1,0 +1,105 @@
+// What the commands share: standard output that is checked, errors as sentences, Ctrl-C, flags.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/progress.h"
+#include "bezel/engine.h"
+#include "bezel/result.h"
+#include "engine/runner.h"
+
+namespace bezel::app {
+
+enum ExitStatus { kDone = 0, kFailed = 1, kUsage = 2, kInterrupted = 130 };
+
+// ---- output
+
+// Standard output: results only. After a failed write everything else is dropped.
+class Output {
+ public:
+  bool write(std::string_view text);  // false once writing has failed
+  bool flush();
+  // Flushes; `status`, or kFailed when something could not be written. Says so on standard error
+  // unless the reader closed the pipe.
+  int finish(int status);
+
+ private:
+  void check(bool ok);
+  int error_ = 0;  // errno of the first failure
+};
+Output& output();
+
+// "bezel: ERROR" on standard error; gives the exit status.
+int fail(const Error& error);
+// A line on standard error that is no error.
+void note(std::string_view text);
+
+// ---- Ctrl-C
+
+// While one lives, SIGINT sets the flag instead of ending the program; a second one before the flag
+// is cleared ends it at once.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+  static const std::atomic<bool>& flag();
+  static void clear();
+};
+
+// ---- flags
+
+// Those of every command that runs a model.
+struct ModelFlags {
+  EngineOptions options;
+
+  void add(CLI::App& command, ActKind act = ActKind::Int8);
+};
+
+struct SamplingFlags {
+  std::optional<float> temperature, top_p, min_p;
+  std::optional<int> top_k;
+  float repetition_penalty = 1, presence_penalty = 0, frequency_penalty = 0;
+  std::optional<std::uint64_t> seed;
+  std::vector<std::string> bias, stop;
+  bool greedy = false;
+  int max_tokens = 0;
+
+  void add(CLI::App& command);
+  // The model's own defaults with what was asked for in their place; without --seed a random one.
+  Result<Request> request(const Engine& engine) const;
+};
+
+// Ids given on the command line or in a file: decimal, separated by commas or white space.
+struct IdsFlags {
+  std::string ids, file;
+
+  void add(CLI::App& command, bool in_place);
+  Result<std::vector<TokenId>> read() const;
+};
+Result<std::vector<TokenId>> parse_ids(std::string_view text, const std::string& where);
+
+// Runner::open, with the note that a model's plan is too large for the free memory where it is.
+void note_context(const EngineInfo& info);
+
+// ---- commands: each adds itself to `app`; when chosen it sets `action`.
+
+using Action = std::function<int()>;
+void add_run(CLI::App& app, Action& action);
+void add_chat(CLI::App& app, Action& action);
+void add_show(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
+void add_tokenize(CLI::App& app, Action& action);
+void add_perplexity(CLI::App& app, Action& action);
+void add_logits(CLI::App& app, Action& action);
+void add_completion(CLI::App& app, Action& action);
+
+}  // namespace bezel::app

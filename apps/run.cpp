@@ -1,0 +1,180 @@
+// bezel run: one answer to standard output.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+
+#include "base/file.h"
+#include "base/json.h"
+#include "common.h"
+
+namespace bezel::app {
+
+namespace {
+
+constexpr std::uint64_t kMaxPromptBytes = 256U << 20U;
+
+struct RunFlags {
+  std::string prompt, system;
+  ModelFlags with;
+  SamplingFlags sampling;
+  bool raw = false, markers = false, show_markers = false, jsonl = false, stats = false,
+       quiet = false;
+  int logprobs = -1;
+};
+
+const char* reason_text(DoneReason reason) {
+  switch (reason) {
+    case DoneReason::EndToken:
+      return "end";
+    case DoneReason::StopText:
+      return "stop";
+    case DoneReason::MaxTokens:
+      return "length";
+    case DoneReason::ContextFull:
+      return "context";
+    case DoneReason::Cancelled:
+      return "cancelled";
+  }
+  return "";
+}
+
+std::string stats_text(const Done& d) {
+  const auto rate = [](double n, double seconds) { return seconds > 0 ? n / seconds : 0; };
+  return fmt::format(
+      "prompt {} tokens ({} reused), {:.1f} tok/s; answer {} tokens, {:.1f} tok/s; {}",
+      d.prompt_tokens, d.reused_tokens, rate(d.prompt_tokens - d.reused_tokens, d.prompt_seconds),
+      d.ids.size(), rate(static_cast<double>(d.ids.size()), d.answer_seconds),
+      reason_text(d.reason));
+}
+
+Json json_of(const TextPiece& piece, int logprobs) {
+  Json line = {{"id", piece.id}, {"text", piece.text}};
+  if (piece.id < 0) line["id"] = nullptr;
+  if (logprobs < 0 || piece.id < 0) return line;
+  line["logprob"] = piece.logprob;
+  if (logprobs > 0) {
+    line["best"] = Json::array();
+    for (const TokenLogprob& b : piece.best)
+      line["best"].push_back({{"id", b.id}, {"logprob", b.logprob}});
+  }
+  return line;
+}
+
+// Writes events as they come; a bar while the prompt is read.
+class Printer {
+ public:
+  explicit Printer(const RunFlags& flags) : flags_(flags) {}
+
+  bool operator()(const Event& event) {
+    if (const auto* read = std::get_if<PromptProgress>(&event)) {
+      if (!bar_ && read->done < read->total)
+        bar_ = std::make_unique<Progress>("reading the prompt", "tokens",
+                                          static_cast<std::uint64_t>(read->total));
+      if (bar_) bar_->update(static_cast<std::uint64_t>(read->done));
+      return true;
+    }
+    bar_.reset();
+    const auto& piece = std::get<TextPiece>(event);
+    if (flags_.jsonl) {
+      output().write(dump_json(json_of(piece, flags_.logprobs)) + "\n");
+    } else {
+      if (!piece.text.empty()) line_open_ = piece.text.back() != '\n';
+      output().write(piece.text);
+    }
+    return output().flush();
+  }
+
+  void finish(const Done& done) {
+    bar_.reset();
+    if (flags_.jsonl) {
+      output().write(dump_json({{"done", reason_text(done.reason)},
+                                {"prompt_tokens", done.prompt_tokens},
+                                {"answer_tokens", done.ids.size()},
+                                {"prompt_seconds", done.prompt_seconds},
+                                {"answer_seconds", done.answer_seconds}}) +
+                     "\n");
+    } else if (line_open_) {
+      output().write("\n");
+    }
+    output().flush();
+  }
+
+ private:
+  const RunFlags& flags_;
+  std::unique_ptr<Progress> bar_;
+  bool line_open_ = false;
+};
+
+Result<std::vector<TokenId>> prompt_ids(const RunFlags& f, const Engine& engine) {
+  std::string text = f.prompt;
+  if (text == "-") {
+    BEZEL_TRY(text, read_file("-", kMaxPromptBytes));
+  }
+  if (f.raw) return engine.raw_prompt(text, f.markers);
+  std::vector<Turn> turns;
+  if (!f.system.empty()) turns.push_back({"system", f.system});
+  turns.push_back({"user", std::move(text)});
+  return engine.chat_prompt(turns);
+}
+
+int run(const RunFlags& f) {
+  auto engine = Engine::load(f.with.options);
+  if (!engine) return fail(engine.error());
+  const EngineInfo& info = (*engine)->info();
+  if (!f.quiet) {
+    note_context(info);
+    if (!f.raw && !info.template_note.empty()) note("note: " + info.template_note);
+  }
+  auto request = f.sampling.request(**engine);
+  if (!request) return fail(request.error());
+  auto ids = prompt_ids(f, **engine);
+  if (!ids) return fail(ids.error());
+  request->prompt = *std::move(ids);
+  request->logprobs = f.logprobs;
+  request->show_markers = f.show_markers;
+  request->cancel = &InterruptGuard::flag();
+
+  const InterruptGuard guard;
+  Printer printer(f);
+  auto done = (*engine)->generate(*request, std::ref(printer));
+  if (!done) return fail(done.error());
+  printer.finish(*done);
+  if (f.stats) note(stats_text(*done));
+  if (done->reason == DoneReason::ContextFull && !f.quiet)
+    note(fmt::format("the answer stops here: the context of {} tokens is full", info.context));
+  return done->reason == DoneReason::Cancelled ? kInterrupted : kDone;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  auto f = std::make_shared<RunFlags>();
+  CLI::App* c = app.add_subcommand("run", "Answer one prompt on standard output");
+  c->footer(
+      "The answer is streamed to standard output; everything else goes to standard error.\n"
+      "Ctrl-C stops the answer (exit status 130).\n\n"
+      "Examples:\n"
+      "  bezel run model.gguf \"Name three rivers in Asia.\" --seed 1\n"
+      "  bezel run model.gguf - < letter.txt\n"
+      "  bezel run base-model.gguf --raw -n 100 \"Once upon a time\"\n");
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
+  c->add_option("PROMPT", f->prompt, "the prompt, or - to read it from standard input")->required();
+  c->add_flag("--raw", f->raw, "no chat template: the model goes on with the text itself");
+  c->add_flag("--markers", f->markers, "with --raw: control tokens written in the prompt count");
+  c->add_flag("--show-markers", f->show_markers, "show control tokens in the answer");
+  c->add_option("--system", f->system, "system text")->type_name("TEXT");
+  c->add_flag("--jsonl", f->jsonl, "one JSON object a token, and one at the end");
+  c->add_option("--logprobs", f->logprobs,
+                "with --jsonl: log-probabilities, and those of the N best")
+      ->type_name("N")
+      ->check(CLI::Range(0, 1000));
+  c->add_flag("--stats", f->stats, "speed on standard error at the end");
+  c->add_flag("-q,--quiet", f->quiet, "no notes on standard error");
+  f->sampling.add(*c);
+  f->with.add(*c);
+  c->callback([f, &action] { action = [f] { return run(*f); }; });
+}
+
+}  // namespace bezel::app
