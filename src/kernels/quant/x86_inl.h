@@ -45,6 +45,12 @@ __m256i masked(__m256i v, int shift, int mask) {
   return _mm256_and_si256(_mm256_srl_epi16(v, _mm_cvtsi32_si128(shift)),
                           _mm256_set1_epi8(static_cast<char>(mask)));
 }
+// The levels of IQ4_NL and IQ4_XS, plus 128.
+__m256i levels_avx2(__m256i q) {
+  const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values));
+  const __m256i v = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), q);
+  return _mm256_xor_si256(v, _mm256_set1_epi8(static_cast<char>(0x80)));
+}
 __m256i weights_avx2(DType type, const std::byte* at, int part) {
   const auto* b = reinterpret_cast<const std::uint8_t*>(at);
   switch (type) {
@@ -78,10 +84,7 @@ __m256i weights_avx2(DType type, const std::byte* at, int part) {
       return masked(load256(b + 16 + 32 * (part / 4)), 2 * (part & 3), 3);
     case DType::IQ4_NL:
     case DType::IQ4_XS: {
-      const __m256i q = low_high(load128(b + (type == DType::IQ4_NL ? 2 : 8 + 16 * part)));
-      const __m128i table = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kIq4Values));
-      const __m256i v = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), q);
-      return _mm256_xor_si256(v, _mm256_set1_epi8(static_cast<char>(0x80)));
+      return levels_avx2(low_high(load128(b + (type == DType::IQ4_NL ? 2 : 8 + 16 * part))));
     }
     case DType::F32:
     case DType::F16:
@@ -116,18 +119,61 @@ void store256(std::byte* to, __m256i v) {
   _mm256_store_si256(reinterpret_cast<__m256i*>(to), v);
 }
 
+// Where types whose part is 16 bytes of nibbles (0..15 low, 16..31 high) and nothing else keep
+// them.
+constexpr int nibbles_at(DType type, int part) {
+  switch (type) {
+    case DType::Q4_0:
+    case DType::IQ4_NL:
+      return 2;
+    case DType::Q4_1:
+      return 4;
+    case DType::IQ4_XS:
+      return 8 + 16 * part;
+    default:
+      return -1;
+  }
+}
+template <DType kType>
+__m256i four_bits(__m256i v) {
+  const __m256i q = _mm256_and_si256(v, _mm256_set1_epi8(15));
+  return kType == DType::IQ4_NL || kType == DType::IQ4_XS ? levels_avx2(q) : q;
+}
+
+// Sixteen bytes of eight rows: v[g] holds bytes 4 g .. 4 g + 3 of every row.
+[[gnu::always_inline]] inline void quads(const std::byte* at, std::size_t row_bytes, __m256i* v) {
+  __m256i r[4], a[4];
+  for (int i = 0; i < 4; ++i) {  // rows i and 4 + i in one register
+    const auto* low =
+        reinterpret_cast<const std::uint8_t*>(at) + static_cast<std::size_t>(i) * row_bytes;
+    r[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load128(low)),
+                                   load128(low + 4 * row_bytes), 1);
+  }
+  for (int i = 0; i < 2; ++i) {
+    a[2 * i] = _mm256_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
+    a[2 * i + 1] = _mm256_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
+  }
+  for (int i = 0; i < 2; ++i) {
+    v[2 * i] = _mm256_unpacklo_epi64(a[i], a[i + 2]);
+    v[2 * i + 1] = _mm256_unpackhi_epi64(a[i], a[i + 2]);
+  }
+}
+
 // The f16 at `at` of the first n rows of eight, row_bytes apart; the others give zero.
 [[gnu::always_inline]] inline __m256 eight_f16(const std::byte* at, std::size_t row_bytes, int n) {
-  std::uint16_t h[8];
-  for (int i = 0; i < 8; ++i)
-    h[i] = i < n ? read<std::uint16_t>(at + static_cast<std::size_t>(i) * row_bytes)
-                 : std::uint16_t{0};
-  const auto four = [&h](int i) {
-    return static_cast<long long>(std::uint64_t{h[i]} | (std::uint64_t{h[i + 1]} << 16U) |
-                                  (std::uint64_t{h[i + 2]} << 32U) |
-                                  (std::uint64_t{h[i + 3]} << 48U));
+  const auto get = [at, row_bytes, n](int i) {
+    const std::byte* here = at + static_cast<std::size_t>(i) * row_bytes;
+    return i < n ? static_cast<int>(read<std::uint16_t>(here)) : 0;
   };
-  return _mm256_cvtph_ps(_mm_set_epi64x(four(4), four(0)));
+  __m128i h = _mm_cvtsi32_si128(get(0));  // two chains
+  __m128i g = _mm_cvtsi32_si128(get(4));
+  h = _mm_insert_epi16(h, get(1), 1);
+  g = _mm_insert_epi16(g, get(5), 1);
+  h = _mm_insert_epi16(h, get(2), 2);
+  g = _mm_insert_epi16(g, get(6), 2);
+  h = _mm_insert_epi16(h, get(3), 3);
+  g = _mm_insert_epi16(g, get(7), 3);
+  return _mm256_cvtph_ps(_mm_unpacklo_epi64(h, g));
 }
 void store_ps(std::byte* to, __m256 v) {
   _mm256_store_ps(reinterpret_cast<float*>(to), v);
@@ -227,6 +273,15 @@ struct ExpandAvx2 {
   [[gnu::always_inline]] void fill_weights(const std::byte* at, int n, int part,
                                            std::byte* to) const {
     __m256i w[8];
+    if (n == 8 && nibbles_at(kType, part) >= 0) {  // moved first, while they are half as many bytes
+      quads(at + nibbles_at(kType, part), row_bytes, w);
+      for (int g = 0; g < 4; ++g) {
+        w[g + 4] = four_bits<kType>(_mm256_srli_epi16(w[g], 4));
+        w[g] = four_bits<kType>(w[g]);
+      }
+      for (int g = 0; g < 8; ++g) store256(to + 64 * g, w[g]);
+      return;
+    }
     for (int i = 0; i < 8; ++i)
       w[i] = i < n ? weights_avx2(kType, at + static_cast<std::size_t>(i) * row_bytes, part)
                    : _mm256_setzero_si256();
