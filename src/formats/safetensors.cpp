@@ -39,13 +39,15 @@ Result<Tensor> read_entry(const std::string& name, const Json& entry,
   Tensor t;
   t.name = name;
   if (!entry.is_object()) return Error{Errc::BadFile, "expected an object that describes it", ""};
-  BEZEL_TRY(const std::string type, json_get<std::string>(entry, "dtype", ""));
+  const auto type_text = json_get<std::string>(entry, "dtype", "");
+  if (!type_text) return Error{Errc::BadFile, "dtype: " + type_text.error().what, ""};
+  const std::string& type = *type_text;
   const auto known = dtype_named(type);
   if (!known) {
     return Error{
         Errc::Unsupported,
         fmt::format("type {} is not one Bezel reads from safetensors; use F32, F16 or BF16",
-                    type.size() > 16 ? "with a long name" : type),
+                    type.size() > 16 || !is_plain_name(type) ? "without a plain name" : type),
         ""};
   }
   t.type = *known;
