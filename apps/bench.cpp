@@ -210,17 +210,19 @@ void add_bench(CLI::App& app, Action& action) {
       "Examples:\n"
       "  bezel bench model.gguf\n"
       "  bezel bench model.gguf -p 128 -n 64 -d 0,1024,8192 --threads 4 --json\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
+      ->required()
+      ->type_name("");
   c->add_option("-p,--prompt", f->prompt, "tokens to read (512); 0: skip")
       ->type_name("N")
-      ->check(CLI::Range(0, 1 << 20));
+      ->check(range(0, 1 << 20));
   c->add_option("-n,--answer", f->answer, "tokens to write (32); 0: skip")
       ->type_name("N")
-      ->check(CLI::Range(0, 1 << 20));
+      ->check(range(0, 1 << 20));
   c->add_option("-d,--depth", f->depths, "depths, separated by commas (0,4096)")->type_name("LIST");
   c->add_option("--repeat", f->repeat, "runs, of which the median counts (3)")
       ->type_name("N")
-      ->check(CLI::Range(1, 1000));
+      ->check(range(1, 1000));
   c->add_flag("--json", f->json, "results as JSON");
   f->with.add(*c);
   c->callback([f, &action] {

@@ -282,7 +282,9 @@ void add_chat(CLI::App& app, Action& action) {
             "\n\nExamples:\n"
             "  bezel chat model.gguf\n"
             "  bezel chat model.gguf --system \"Answer in French.\" --temp 0.7 --ctx 16384\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
+      ->required()
+      ->type_name("");
   c->add_option("--system", f->system, "system text")->type_name("TEXT");
   c->add_option("--load", f->load, "go on with a saved conversation")->type_name("FILE");
   c->add_flag("--show-markers", f->show_markers, "show control tokens in answers");

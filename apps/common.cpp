@@ -10,14 +10,16 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <limits>
-#include <map>
 #include <random>
 
 #include "base/file.h"
 #include "engine/plan.h"
 
 namespace bezel::app {
+
+namespace {
+constexpr int kMostTokens = 1 << 30;
+}
 
 // ---- output
 
@@ -104,36 +106,43 @@ void InterruptGuard::clear() {
 
 // ---- flags
 
-void ModelFlags::add(CLI::App& command, ActKind act) {
-  static const std::map<std::string, ActKind> kActs{{"int8", ActKind::Int8}, {"f32", ActKind::F32}};
-  static const std::map<std::string, KvKind> kKvs{
-      {"f32", KvKind::F32}, {"f16", KvKind::F16}, {"bf16", KvKind::BF16}};
-  options.act = act;
+CLI::Range range(int lo, int hi) {
+  CLI::Range r(lo, hi);
+  r.description("");  // not repeated in every line of --help
+  return r;
+}
+
+void ModelFlags::add(CLI::App& command) {
   std::vector<std::string> tables;
   for (const KernelTable* t : all_kernel_tables()) tables.emplace_back(t->name);
-  EngineOptions& o = options;
-  const auto named = [&](CLI::Option* option, const char* type) {
+  const auto named = [](CLI::Option* option, const char* type) {
     option->type_name(type)->group("Model");
   };
+  const auto choice = [&](const char* name, const char* text, std::vector<std::string> names,
+                          std::function<void(const std::string&)> set) {
+    named(command.add_option_function<std::string>(name, std::move(set), text)
+              ->check(CLI::IsMember(std::move(names))),
+          "");
+  };
+  choice("--isa", "kernels for this instruction set (default: the best that runs here)", tables,
+         [this](const std::string& name) { options.isa = name; });
+  choice("--act", "activations at quantised weights (default int8)", {"int8", "f32"},
+         [this](const std::string& name) {
+           options.act = name == "f32" ? ActKind::F32 : ActKind::Int8;
+         });
+  choice("--kv", "keys and values (default f16)", {"f16", "bf16", "f32"},
+         [this](const std::string& name) {
+           options.kv = name == "f32" ? KvKind::F32 : name == "f16" ? KvKind::F16 : KvKind::BF16;
+         });
+  named(command.add_option("--threads", options.threads, "threads (default: physical cores)")
+            ->check(range(1, 1024)),
+        "N");
   named(command
-            .add_option("--isa", o.isa, "kernels for this instruction set (default: the best here)")
-            ->check(CLI::IsMember(tables)),
-        "TABLE");
-  named(command.add_option("--threads", o.threads, "threads (default: physical cores)")
-            ->check(CLI::Range(1, 1024)),
+            .add_option("--ctx", options.context, "context in tokens (default: what memory allows)")
+            ->check(range(1, kMostTokens)),
         "N");
-  named(
-      command.add_option("--act", o.act, "activations at quantised weights: int8 (default) or f32")
-          ->transform(CLI::Transformer(kActs)),
-      "TYPE");
-  named(command.add_option("--kv", o.kv, "keys and values: f16 (default), bf16 or f32")
-            ->transform(CLI::Transformer(kKvs)),
-        "TYPE");
-  named(command.add_option("--ctx", o.context, "context in tokens (default: what memory allows)")
-            ->check(CLI::Range(1, std::numeric_limits<int>::max())),
-        "N");
-  named(command.add_option("--chunk", o.chunk, "most tokens of a prompt in one pass")
-            ->check(CLI::Range(1, 65536)),
+  named(command.add_option("--chunk", options.chunk, "most tokens of a prompt in one pass")
+            ->check(range(1, 65536)),
         "N");
 }
 
@@ -144,7 +153,7 @@ void SamplingFlags::add(CLI::App& command) {
   named(
       command
           .add_option("-n,--max-tokens", max_tokens, "longest answer (default: the context's end)")
-          ->check(CLI::Range(1, std::numeric_limits<int>::max())),
+          ->check(range(1, kMostTokens)),
       "N");
   named(command.add_option("--temp,--temperature", temperature, "0: always the best token"), "X");
   named(command.add_option("--top-k", top_k, "keep the K best; 0: all"), "K");

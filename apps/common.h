@@ -57,11 +57,14 @@ class InterruptGuard {
 
 // ---- flags
 
-// Those of every command that runs a model.
+// Whole numbers from lo to hi.
+CLI::Range range(int lo, int hi);
+
+// Those of every command that runs a model. Must not move after add().
 struct ModelFlags {
   EngineOptions options;
 
-  void add(CLI::App& command, ActKind act = ActKind::Int8);
+  void add(CLI::App& command);
 };
 
 struct SamplingFlags {
@@ -87,7 +90,7 @@ struct IdsFlags {
 };
 Result<std::vector<TokenId>> parse_ids(std::string_view text, const std::string& where);
 
-// Runner::open, with the note that a model's plan is too large for the free memory where it is.
+// The context chosen and the memory it takes, on standard error.
 void note_context(const EngineInfo& info);
 
 // ---- commands: each adds itself to `app`; when chosen it sets `action`.

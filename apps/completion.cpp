@@ -124,8 +124,9 @@ void add_completion(CLI::App& app, Action& action) {
       "  bezel completion zsh > ~/.zfunc/_bezel\n"
       "  bezel completion fish > ~/.config/fish/completions/bezel.fish\n");
   auto shell = std::make_shared<std::string>();
-  c->add_option("SHELL", *shell, "bash, zsh or fish")
+  c->add_option("SHELL", *shell, "the shell")
       ->required()
+      ->type_name("")
       ->check(CLI::IsMember(std::vector<std::string>{"bash", "zsh", "fish"}));
   c->callback([shell, &app, &action] {
     action = [shell, &app] {

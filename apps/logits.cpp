@@ -162,16 +162,18 @@ void add_logits(CLI::App& app, Action& action) {
       "  bezel logits model.gguf --ids 2,5,7 --output numbers.safetensors\n"
       "  bezel logits model.gguf --ids-file ids.txt --act f32 --kv f32 --layers --greedy 24 \\\n"
       "      --output numbers.safetensors\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
+      ->required()
+      ->type_name("");
   f->ids.add(*c, true);
   c->add_option("--output", f->output, "the file to write")->required()->type_name("O.safetensors");
   c->add_flag("--layers", f->layers, "what every layer gives, too");
   c->add_option("--greedy", f->greedy, "go on with the N best ids")
       ->type_name("N")
-      ->check(CLI::Range(1, 1 << 20));
+      ->check(range(1, 1 << 20));
   c->add_option("--last", f->last, "logits of the last N ids only")
       ->type_name("N")
-      ->check(CLI::Range(1, 1 << 30));
+      ->check(range(1, 1 << 30));
   f->with.add(*c);
   c->callback([f, &action] {
     if (f->ids.ids.empty() && f->ids.file.empty())

@@ -152,12 +152,14 @@ void add_perplexity(CLI::App& app, Action& action) {
       "Examples:\n"
       "  bezel perplexity model.gguf text.txt\n"
       "  bezel perplexity model.gguf --ids-file ids.txt --act f32 --kv f32 --json\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
-  auto* text = c->add_option("FILE", f->text, "text file, or - for standard input");
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
+      ->required()
+      ->type_name("");
+  auto* text = c->add_option("FILE", f->text, "text file, or - for standard input")->type_name("");
   f->ids.add(*c, false);
   c->add_option("--window", f->window, "score in windows of N ids")
       ->type_name("N")
-      ->check(CLI::Range(2, 1 << 30));
+      ->check(range(2, 1 << 30));
   c->add_option("--per-token", f->per_token, "write every id's log-probability")
       ->type_name("OUT.jsonl");
   c->add_flag("--json", f->json, "{\"tokens\", \"nll\", \"perplexity\"} on standard output");

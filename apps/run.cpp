@@ -159,8 +159,12 @@ void add_run(CLI::App& app, Action& action) {
       "  bezel run model.gguf \"Name three rivers in Asia.\" --seed 1\n"
       "  bezel run model.gguf - < letter.txt\n"
       "  bezel run base-model.gguf --raw -n 100 \"Once upon a time\"\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->required();
-  c->add_option("PROMPT", f->prompt, "the prompt, or - to read it from standard input")->required();
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
+      ->required()
+      ->type_name("");
+  c->add_option("PROMPT", f->prompt, "the prompt, or - to read it from standard input")
+      ->required()
+      ->type_name("");
   c->add_flag("--raw", f->raw, "no chat template: the model goes on with the text itself");
   c->add_flag("--markers", f->markers, "with --raw: control tokens written in the prompt count");
   c->add_flag("--show-markers", f->show_markers, "show control tokens in the answer");
@@ -169,7 +173,7 @@ void add_run(CLI::App& app, Action& action) {
   c->add_option("--logprobs", f->logprobs,
                 "with --jsonl: log-probabilities, and those of the N best")
       ->type_name("N")
-      ->check(CLI::Range(0, 1000));
+      ->check(range(0, 1000));
   c->add_flag("--stats", f->stats, "speed on standard error at the end");
   c->add_flag("-q,--quiet", f->quiet, "no notes on standard error");
   f->sampling.add(*c);

@@ -138,7 +138,9 @@ void add_tokenize(CLI::App& app, Action& action) {
       "  printf 'Hello, world' | bezel tokenize model.gguf\n"
       "  printf '2 9259' | bezel tokenize tokenizer.json --decode\n"
       "  bezel tokenize model.gguf --plain --jsonl < texts.jsonl > ids.jsonl\n");
-  c->add_option("MODEL", f->path, "model file or folder, or a tokenizer.json")->required();
+  c->add_option("MODEL", f->path, "model file or folder, or a tokenizer.json")
+      ->required()
+      ->type_name("");
   auto* plain = c->add_flag("--plain", f->plain, "marker strings in the text stay text");
   auto* decode = c->add_flag("--decode", f->decode, "ids to text");
   decode->excludes(plain);
