@@ -118,19 +118,20 @@ void ModelFlags::add(CLI::App& command) {
   const auto named = [](CLI::Option* option, const char* type) {
     option->type_name(type)->group("Model");
   };
-  const auto choice = [&](const char* name, const char* text, std::vector<std::string> names,
+  const auto choice = [&](const char* name, const char* type, const char* text,
+                          std::vector<std::string> names,
                           std::function<void(const std::string&)> set) {
     named(command.add_option_function<std::string>(name, std::move(set), text)
               ->check(CLI::IsMember(std::move(names))),
-          "");
+          type);
   };
-  choice("--isa", "kernels for this instruction set (default: the best that runs here)", tables,
-         [this](const std::string& name) { options.isa = name; });
-  choice("--act", "activations at quantised weights (default int8)", {"int8", "f32"},
+  choice("--isa", "TABLE", "kernels for this instruction set (default: the best that runs here)",
+         tables, [this](const std::string& name) { options.isa = name; });
+  choice("--act", "TYPE", "activations at quantised weights (default int8)", {"int8", "f32"},
          [this](const std::string& name) {
            options.act = name == "f32" ? ActKind::F32 : ActKind::Int8;
          });
-  choice("--kv", "keys and values (default f16)", {"f16", "bf16", "f32"},
+  choice("--kv", "TYPE", "keys and values (default f16)", {"f16", "bf16", "f32"},
          [this](const std::string& name) {
            options.kv = name == "f32" ? KvKind::F32 : name == "f16" ? KvKind::F16 : KvKind::BF16;
          });

@@ -126,7 +126,7 @@ void add_completion(CLI::App& app, Action& action) {
   auto shell = std::make_shared<std::string>();
   c->add_option("SHELL", *shell, "the shell")
       ->required()
-      ->type_name("")
+      ->type_name("NAME")
       ->check(CLI::IsMember(std::vector<std::string>{"bash", "zsh", "fish"}));
   c->callback([shell, &app, &action] {
     action = [shell, &app] {

@@ -16,6 +16,20 @@ struct JsonLimits {
 };
 // Strict JSON; duplicate keys: the last one wins. `where` names the source in the error.
 Result<Json> parse_json(std::string_view text, const std::string& where, JsonLimits limits = {});
+// Empties a value when it goes out of scope, taking no memory to do so. The library's own
+// destructor allocates for every container that is not empty, and would end the program where
+// memory is short.
+class JsonGuard {
+ public:
+  explicit JsonGuard(Json& value) : value_(value) {}
+  ~JsonGuard() { empty(value_); }
+  JsonGuard(const JsonGuard&) = delete;
+  JsonGuard& operator=(const JsonGuard&) = delete;
+  static void empty(Json& value) noexcept;
+
+ private:
+  Json& value_;
+};
 // One line. Invalid UTF-8 inside strings becomes U+FFFD.
 std::string dump_json(const Json& value);
 

@@ -126,7 +126,8 @@ Status read_companions(const std::string& folder, TensorFile& into) {
   if (is_file(jinja)) {
     BEZEL_TRY(into.chat_template, read_file(jinja, kMaxSideFile));
   } else if (is_file(tokenizer_config)) {
-    BEZEL_TRY(const Json json, read_json(tokenizer_config));
+    BEZEL_TRY(Json json, read_json(tokenizer_config));
+    const JsonGuard guard(json);
     into.chat_template = template_in(json);
   }
   return Ok{};
@@ -147,7 +148,8 @@ bool is_shard_name(std::string_view name) {
 }
 
 Status add_shards(const std::string& folder, const std::string& index_path, TensorFile& into) {
-  BEZEL_TRY(const Json index, read_json(index_path));
+  BEZEL_TRY(Json index, read_json(index_path));
+  const JsonGuard guard(index);
   const auto bad = [&](std::string what) {
     return Error{Errc::BadFile, std::move(what), index_path};
   };

@@ -100,7 +100,8 @@ Status parse_safetensors(std::span<const std::byte> bytes, const std::string& pa
   limits.max_depth = 8;
   auto parsed = parse_json({reinterpret_cast<const char*>(bytes.data()), length}, path, limits);
   if (!parsed) return bad("the header is " + parsed.error().what);
-  const Json header = *std::move(parsed);
+  Json header = *std::move(parsed);
+  const JsonGuard guard(header);
   if (!header.is_object()) return bad("expected a JSON object as the header");
   if (header.size() > kMaxTensors) return bad("the header lists too many tensors");
   const std::span<const std::byte> data = bytes.subspan(length);

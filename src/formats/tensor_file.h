@@ -43,6 +43,14 @@ enum class FileKind { Gguf, HuggingFace };
 
 class TensorFile {
  public:
+  TensorFile() = default;
+  TensorFile(TensorFile&&) = default;
+  TensorFile& operator=(TensorFile&&) = default;
+  ~TensorFile() {
+    JsonGuard::empty(config);
+    JsonGuard::empty(generation_config);
+  }
+
   FileKind kind = FileKind::Gguf;
   std::string path;                                    // what the user named
   std::vector<Tensor> tensors;                         // in file order; names are unique

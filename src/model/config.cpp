@@ -168,10 +168,11 @@ GenerationDefaults generation_defaults(const TensorFile& file) {
     if (auto v = json_get<std::int64_t>(g, "top_k", d.top_k))
       d.top_k = static_cast<int>(std::clamp<std::int64_t>(*v, 0, INT32_MAX));
     if (auto v = json_get<double>(g, "top_p", d.top_p)) d.top_p = static_cast<float>(*v);
-    const Json eos = g.value("eos_token_id", Json());
-    if (eos.is_number_integer()) add_eos(eos.get<std::int64_t>());
-    if (eos.is_array())
-      for (const Json& id : eos)
+    const auto eos = g.find("eos_token_id");
+    if (eos == g.end()) return d;
+    if (eos->is_number_integer()) add_eos(eos->get<std::int64_t>());
+    if (eos->is_array())
+      for (const Json& id : *eos)
         if (id.is_number_integer()) add_eos(id.get<std::int64_t>());
   }
   if (!(d.temperature >= 0 && d.temperature <= 100)) d.temperature = 1.0F;

@@ -18,6 +18,8 @@ class Builder {
   Builder(JsonLimits limits, std::string_view text, const std::string& where)
       : limits_(limits), text_(text), where_(where) {}
 
+  ~Builder() { JsonGuard::empty(root); }
+
   Json root;
   Error error{Errc::BadInput, "", ""};
 
@@ -178,6 +180,17 @@ Result<Json> parse_json(std::string_view text, const std::string& where, JsonLim
   Builder builder(limits, text, where);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) return std::move(builder.error);
   return std::move(builder.root);
+}
+
+// Recursion is bounded by the depth that the parser allows.
+void JsonGuard::empty(Json& value) noexcept {
+  if (value.is_array()) {
+    for (Json& child : value.get_ref<Json::array_t&>()) empty(child);
+    value.get_ref<Json::array_t&>().clear();
+  } else if (value.is_object()) {
+    for (auto& [name, child] : value.get_ref<Json::object_t&>()) empty(child);
+    value.get_ref<Json::object_t&>().clear();
+  }
 }
 
 std::string dump_json(const Json& value) {

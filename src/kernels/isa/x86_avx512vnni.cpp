@@ -1,6 +1,7 @@
 // The table of AVX-512 with the integer dot product (Ice Lake 2019, Zen 4 and later).
 #include "kernels/isa/tables.h"
-// clang-format off: V comes first, then the algorithms on it, in the order in which they use each other
+// Order matters: V first, then the algorithms on it, in the order in which they use each other.
+// clang-format off
 #include "kernels/isa/vec_avx512_inl.h"
 #include "kernels/generic/math_inl.h"
 #include "kernels/generic/rows_inl.h"

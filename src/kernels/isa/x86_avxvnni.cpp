@@ -1,6 +1,7 @@
 // The table of AVX2 with the 256-bit integer dot product (Alder Lake 2021, Zen 5 and later).
 #include "kernels/isa/tables.h"
-// clang-format off: V comes first, then the algorithms on it, in the order in which they use each other
+// Order matters: V first, then the algorithms on it, in the order in which they use each other.
+// clang-format off
 #include "kernels/isa/vec_avx2_inl.h"
 #include "kernels/generic/math_inl.h"
 #include "kernels/generic/rows_inl.h"

@@ -40,7 +40,8 @@ struct Q {
 }  // namespace
 }  // namespace bezel
 
-// clang-format off: the dot first, then what uses it
+// Order matters: the dot first, then what uses it.
+// clang-format off
 #include "kernels/quant/dot_vnni_inl.h"
 #include "kernels/quant/product_inl.h"
 // clang-format on
