@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <unordered_map>
 #include <vector>
@@ -39,6 +40,7 @@ class Builder {
     Level& level = stack_.back();
     auto& object = level.value->get_ref<Json::object_t&>();
     constexpr std::size_t kIndexFrom = 16;  // below, comparing is faster than hashing
+    if (object.size() == object.capacity()) grow(object);
     if (object.size() < kIndexFrom) {
       slot_ = &object[name];
       return true;
@@ -73,6 +75,21 @@ class Builder {
     Json* value;
     std::unordered_map<std::string, std::size_t> index;  // of keys, once there are many
   };
+
+  // Room for more keys. The library's own growth copies all values, because keys are constant, and
+  // would end the program where memory runs out half-way: values that are copies are destroyed.
+  static void grow(Json::object_t& object) {
+    Json bigger = Json::object();
+    const JsonGuard guard(bigger);
+    auto& to = bigger.get_ref<Json::object_t&>();
+    to.reserve(std::max<std::size_t>(4, 2 * object.size()));
+    for (auto& [name, value] : object) to.emplace_back(name, nullptr);
+    for (std::size_t i = 0; i < object.size(); ++i) {
+      const auto at = static_cast<std::ptrdiff_t>(i);
+      to.begin()[at].second = std::move(object.begin()[at].second);
+    }
+    object.swap(to);
+  }
 
   bool fail(std::string what) {
     error = {Errc::TooLarge, std::move(what), where_};
