@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/written_out.h"
 
 namespace bezel {
 namespace {
@@ -120,7 +121,7 @@ bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
 
 // The contract for types without a minimum, from the dequantised integers themselves: the reader's
 // float values divided by d are the products of subscale and weight.
-float written_out(DType type, const std::byte* row, int n, const Q8ConstRow& x) {
+float plain_output(DType type, const std::byte* row, int n, const Q8ConstRow& x) {
   const Format& f = format(type);
   std::vector<float> block(static_cast<std::size_t>(f.block_weights));
   float acc = 0;
@@ -153,7 +154,7 @@ TEST(QuantScalar, ProductWithoutMinimumIsTheContractWrittenOut) {
       x.emplace_back(scalar(), random_row(n, rng, 3));
       const auto y = product(scalar(), type, w, kPanelRows, n, x);
       for (int r = 0; r < kPanelRows; ++r) {
-        const float want = written_out(
+        const float want = plain_output(
             type, w.data() + static_cast<std::size_t>(r) * row_bytes(type, n), n, x[0].row());
         ASSERT_EQ(std::memcmp(&want, &y[static_cast<std::size_t>(r)], 4), 0)
             << format(type).name << " row " << r;
@@ -281,8 +282,8 @@ TEST(QuantRounding, EveryTableRoundsActivationsAsTheContractSays) {
   cases.push_back(std::vector<float>(32, std::numeric_limits<float>::denorm_min()));
   cases.push_back(std::vector<float>(32, std::numeric_limits<float>::max()));
   std::vector<float> ties(32);
-  for (std::size_t i = 0; i < 32; ++i) ties[i] = static_cast<float>(i) + 0.5F;
-  ties[0] = 127;  // the scale is 1: halves go to the even neighbour
+  for (std::size_t i = 0; i < 32; ++i) ties[i] = static_cast<float>(i) + (i < 4 ? 0.5F : 0);
+  ties[0] = 127;  // the scale is 1, which loses least: halves go to the even neighbour
   cases.push_back(ties);
   for (const KernelTable* table : all_kernel_tables()) {
     if (!runs_here(*table)) continue;
@@ -292,6 +293,11 @@ TEST(QuantRounding, EveryTableRoundsActivationsAsTheContractSays) {
       EXPECT_EQ(std::memcmp(got.q.get(), want.q.get(), x.size()), 0) << table->name;
       EXPECT_TRUE(same_bits(got.scale, want.scale)) << table->name;
       EXPECT_EQ(got.sums, want.sums) << table->name;
+      for (std::size_t b = 0; b < x.size() / 32; ++b) {
+        const auto plain = written_out::round32(&x[32 * b]);
+        EXPECT_EQ(got.scale[b], plain.scale) << table->name;
+        EXPECT_TRUE(std::equal(plain.q.begin(), plain.q.end(), got.q.get() + 32 * b));
+      }
     }
     const Rounded t(*table, ties);
     EXPECT_EQ(t.q[1], 2);
@@ -300,6 +306,23 @@ TEST(QuantRounding, EveryTableRoundsActivationsAsTheContractSays) {
     EXPECT_EQ(Rounded(*table, cases[7]).scale[0], 0) << "below 2^-100 everything is zero";
     EXPECT_GT(Rounded(*table, cases[6]).scale[0], 0);
   }
+}
+
+TEST(QuantRounding, TheChosenScaleLosesATenthLessThanTheLargest) {
+  std::mt19937 rng(8);
+  double chosen = 0, largest = 0;
+  const auto x = random_row(32 * 4000, rng, 1);
+  const Rounded got(scalar(), x);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const auto block = x.begin() + static_cast<std::ptrdiff_t>(i / 32 * 32);
+    float a = 0;
+    for (auto at = block; at != block + 32; ++at) a = std::max(a, std::fabs(*at));
+    const double e = x[i] - double{got.scale[i / 32]} * got.q[i];
+    const double plain = x[i] - double{a} / 127 * std::nearbyint(x[i] * 127.0 / double{a});
+    chosen += e * e;
+    largest += plain * plain;
+  }
+  EXPECT_LT(chosen, 0.9 * largest);
 }
 
 TEST(QuantRounding, NanAndInfinityAreReportedWhereverTheyStand) {

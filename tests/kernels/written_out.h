@@ -74,6 +74,34 @@ inline Row softmax(const Row& x) {
   return y;
 }
 
+// 32 activations as int8 with their scale.
+struct Rounded32 {
+  std::array<int, 32> q{};
+  float scale = 0;
+};
+inline Rounded32 round32(const float* x) {
+  float a = 0;
+  for (std::size_t i = 0; i < 32; ++i) a = std::max(a, std::fabs(x[i]));
+  Rounded32 best;
+  if (a < 0x1p-100F) return best;
+  float least = std::numeric_limits<float>::infinity();
+  for (const float m : {127.0F, 125.0F, 123.0F, 121.0F}) {
+    const float r = m / a, share = 127.0F / m;
+    std::array<float, 16> lane{};
+    Rounded32 one{{}, a / m};
+    for (std::size_t i = 0; i < 32; ++i) {
+      const float z = x[i] * r, e = z - std::nearbyintf(z);
+      lane[i % 16] = std::fma(e, e, lane[i % 16]);
+      one.q[i] = static_cast<int>(std::nearbyintf(z));
+    }
+    const float loss = fold(lane) * (share * share);
+    if (!(loss < least)) continue;
+    least = loss;
+    best = one;
+  }
+  return best;
+}
+
 // One output of the float product, in parts of 4096.
 inline float dot(const float* w, const float* x, std::size_t n) {
   float y = 0;

@@ -14,6 +14,12 @@ namespace bezel {
 namespace {
 namespace quant {
 
+// Activations: what the largest input of a block may become, and what an error of 1 there counts
+// beside an error of 1 with the first, squared (docs/numerics.md, "Activations").
+constexpr float kRoundTo[4] = {127, 125, 123, 121};
+constexpr float kRoundCost[4] = {1, (127.0F / 125) * (127.0F / 125),
+                                 (127.0F / 123) * (127.0F / 123), (127.0F / 121) * (127.0F / 121)};
+
 // What the product needs to know of a weight type.
 template <int Offset, int Max, int Subs, bool Min>
 struct Kind {

@@ -5,19 +5,51 @@
 namespace bezel {
 namespace {
 
+namespace quant {
+
+// Squared error that rounding 32 inputs times r makes: 16 lanes, then folds.
+float rounding_error(const float* x, float r) {
+  float lane[16];
+  for (int i = 0; i < kQ8Block; ++i) {
+    const float z = x[i] * r, e = z - std::nearbyintf(z);
+    lane[i % 16] = i < 16 ? e * e : std::fmaf(e, e, lane[i % 16]);
+  }
+  for (int w = 8; w > 0; w /= 2)
+    for (int j = 0; j < w; ++j) lane[j] += lane[j + w];
+  return lane[0];
+}
+
+// Which of the four scales loses least; of equals the first.
+int best_scale(const float* x, float a) {
+  int best = 0;
+  float least = 0;
+  for (int c = 0; c < 4; ++c) {
+    const float cost = rounding_error(x, kRoundTo[c] / a) * kRoundCost[c];
+    if (c > 0 && !(cost < least)) continue;
+    best = c;
+    least = cost;
+  }
+  return best;
+}
+
+}  // namespace quant
+
 bool quantize_q8(const float* x, int n, Q8Row out) {
   bool finite = true;
   for (int b = 0; b < n / kQ8Block; ++b) {
     const float* in = x + b * kQ8Block;
     float a = 0;
+    bool block_finite = true;
     for (int i = 0; i < kQ8Block; ++i) {
       const float size = __builtin_fabsf(in[i]);
-      finite = finite && size <= 3.40282346638528859812e+38F;
+      block_finite = block_finite && size <= 3.40282346638528859812e+38F;
       if (size > a) a = size;
     }
-    const bool zero = !(a >= 0x1p-100F) || !finite;
-    const float by = zero ? 0 : 127.0F / a;
-    out.scale[b] = zero ? 0 : a / 127.0F;
+    finite = finite && block_finite;
+    const bool zero = !(a >= 0x1p-100F) || !block_finite;
+    const float to = quant::kRoundTo[zero ? 0 : quant::best_scale(in, a)];
+    const float by = zero ? 0 : to / a;
+    out.scale[b] = zero ? 0 : a / to;
     for (int h = 0; h < 2; ++h) {
       std::int32_t sum = 0;
       for (int i = 16 * h; i < 16 * h + 16; ++i) {

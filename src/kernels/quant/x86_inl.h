@@ -1,25 +1,12 @@
-// Rounding of activations and filling of panels with AVX2; every x86 table above the scalar one has
-// it.
+// Filling of panels with AVX2; every x86 table above the scalar one has it.
 #include <immintrin.h>
 
 #include "kernels/quant/panel_inl.h"
+#include "kernels/quant/x86_round_inl.h"
 
 namespace bezel {
 namespace {
 namespace quant {
-
-// The largest of eight unsigned values.
-std::uint32_t largest(__m256i v) {
-  __m128i x = _mm_max_epu32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-  x = _mm_max_epu32(x, _mm_shuffle_epi32(x, 0x4E));
-  x = _mm_max_epu32(x, _mm_shuffle_epi32(x, 0xB1));
-  return static_cast<std::uint32_t>(_mm_cvtsi128_si32(x));
-}
-std::int32_t sum_of(__m256i v) {
-  __m128i x = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-  x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
-  return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1)));
-}
 
 // 32 bytes of one row, each the weight plus its type's offset.
 __m256i low_high(__m128i q) {  // nibbles: inputs 0..15 low, 16..31 high
@@ -415,38 +402,6 @@ struct Expand {
 };
 
 }  // namespace quant
-
-// 32 inputs: largest size by comparing bit patterns, which also finds NaN and infinity.
-bool quantize_q8(const float* x, int n, Q8Row out) {
-  std::uint32_t worst = 0;
-  const __m256i sign = _mm256_set1_epi32(0x7FFFFFFF);
-  for (int b = 0; b < n / kQ8Block; ++b) {
-    __m256 v[4];
-    __m256i top = _mm256_setzero_si256();
-    for (int i = 0; i < 4; ++i) {
-      v[i] = _mm256_loadu_ps(x + b * kQ8Block + 8 * i);
-      top = _mm256_max_epu32(top, _mm256_and_si256(_mm256_castps_si256(v[i]), sign));
-    }
-    const std::uint32_t bits = quant::largest(top);
-    worst = bits > worst ? bits : worst;
-    float a;
-    __builtin_memcpy(&a, &bits, sizeof a);
-    const bool zero = bits < 0x0D800000U || bits >= 0x7F800000U;  // below 2^-100, or not finite
-    const __m256 by = _mm256_set1_ps(zero ? 0 : 127.0F / a);
-    out.scale[b] = zero ? 0 : a / 127.0F;
-    __m256i q[4];
-    for (int i = 0; i < 4; ++i)
-      q[i] = zero ? _mm256_setzero_si256() : _mm256_cvtps_epi32(_mm256_mul_ps(v[i], by));
-    out.half_sums[2 * b] = quant::sum_of(_mm256_add_epi32(q[0], q[1]));
-    out.half_sums[2 * b + 1] = quant::sum_of(_mm256_add_epi32(q[2], q[3]));
-    const __m256i packed =
-        _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
-    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.q + b * kQ8Block),
-                        _mm256_permutevar8x32_epi32(packed, order));
-  }
-  return worst < 0x7F800000U;
-}
 
 void expand_q8(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows, int first_k,
                int n_k, std::byte* panel) {
