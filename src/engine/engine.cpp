@@ -200,7 +200,8 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done
       return fed.error();
     }
   }
-  std::string rest = stop.push(text.finish()) + stop.finish();
+  std::string rest = stop.push(text.finish());  // in this order: finish() gives out what is held
+  rest += stop.finish();
   if (stop.stopped()) reason = DoneReason::StopText;
   if (!rest.empty()) {
     TextPiece last;
