@@ -127,6 +127,7 @@ Result<bool> LocalEngine::read_prompt(const Request& r, const OnEvent& on_event,
   // The last token always runs: its logits are needed.
   const std::size_t keep = std::min(common, r.prompt.size() - 1);
   const std::size_t kept = runner_->rewind(static_cast<int>(keep)) ? keep : 0;
+  held_.resize(kept);  // true also when an exception ends this early
   const std::span<const TokenId> fresh = std::span(r.prompt).subspan(kept);
   const int total = static_cast<int>(r.prompt.size());
   done.prompt_tokens = total;
@@ -217,11 +218,15 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done
 Result<Done> LocalEngine::generate(const Request& request, const OnEvent& on_event) {
   const FpEnv env;
   BEZEL_DO(check(request));
-  Done done;
-  BEZEL_TRY(const bool read, read_prompt(request, on_event, done));
-  if (read) return answer(request, on_event, std::move(done));
-  done.reason = DoneReason::Cancelled;
-  return done;
+  try {
+    Done done;
+    BEZEL_TRY(const bool read, read_prompt(request, on_event, done));
+    if (read) return answer(request, on_event, std::move(done));
+    done.reason = DoneReason::Cancelled;
+    return done;
+  } catch (const std::bad_alloc&) {
+    return Error{Errc::NoMemory, "not enough memory for the answer", ""};
+  }
 }
 
 }  // namespace
