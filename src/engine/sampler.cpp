@@ -154,8 +154,6 @@ TokenId Sampler::draw(double unit) {
   if (rules_.top_k > 0) n = std::min(n, static_cast<std::size_t>(rules_.top_k));
   order(std::min(n, kFirst));
   const float max = candidates_.front().value;
-  if (std::isinf(max))
-    return candidates_.front().id;  // the division overflowed: one id has all weight
   const auto weight = [&](std::size_t i) {
     if (i >= ordered_) order(std::min(n, 4 * ordered_));
     return weight_of(candidates_[i].value - max);
@@ -203,11 +201,19 @@ Result<TokenId> Sampler::choose(std::span<const float> row, std::uint64_t positi
     id = argmax(row_);
   } else {
     candidates_.clear();
+    float max = kNever;
     for (std::size_t i = 0; i < row_.size(); ++i) {
       row_[i] /= rules_.temperature;
+      max = row_[i] > max ? row_[i] : max;
       candidates_.push_back({row_[i], static_cast<TokenId>(i)});
     }
-    id = draw(random_unit(rules_.seed, position));
+    if (std::isinf(max)) {  // the division overflowed: the best id has all weight
+      row_.assign(row.begin(), row.end());
+      adjust();
+      id = argmax(row_);
+    } else {
+      id = draw(random_unit(rules_.seed, position));
+    }
   }
   ++seen_[id];
   return id;
