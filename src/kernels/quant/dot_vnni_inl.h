@@ -11,12 +11,17 @@ constexpr bool removes_offset() {
   return false;
 }
 
-// Integer dot of inputs [4 g0, 4 (g0 + n_g)) of a block with T tokens, exact.
-template <class K, int T>
-void dot_groups(const std::byte* w, const Q8ConstRow* x, int at, int g0, int n_g, Q::Int* sum) {
+// Integer dot of inputs [4 g0, 4 (g0 + n_g)) of a block with T tokens, exact; P registers of rows.
+template <class K, int T, int P>
+[[gnu::always_inline]] inline void dot_groups(const std::byte* w, const Q8ConstRow* x, int at,
+                                              int g0, int n_g, Q::Int (*sum)[P]) {
   for (int g = g0; g < g0 + n_g; ++g) {
-    const Q::Int wg = Q::load(w + 64 * g);
-    for (int t = 0; t < T; ++t) sum[t] = Q::dot(sum[t], wg, Q::broadcast4(x[t].q + at + 4 * g));
+    Q::Int wg[P];
+    for (int p = 0; p < P; ++p) wg[p] = Q::load(w + 64 * g + 4 * Q::kLanes * p);
+    for (int t = 0; t < T; ++t) {
+      const Q::Int xt = Q::broadcast4(x[t].q + at + 4 * g);
+      for (int p = 0; p < P; ++p) sum[t][p] = Q::dot(sum[t][p], wg[p], xt);
+    }
   }
 }
 

@@ -16,48 +16,63 @@ Q::Int start(const std::int32_t* half_sums, int halves, int half) {
   return Q::set(-K::kOffset * sum);
 }
 
-template <class K, int T>
+template <int H>
+struct Half {
+  static constexpr int value = H;
+};
+
+// T tokens with P registers of weight rows, the first at row Q::kLanes * part.
+template <class K, int T, int P>
 void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int part, bool first,
                   float* y, std::ptrdiff_t y_stride) {
   constexpr int kHalves = K::kSubs == 2 ? 2 : 1;
-  Q::Flt acc[T];
+  float* out = y + Q::kLanes * part;
+  Q::Flt acc[T][P];
   for (int t = 0; t < T; ++t)
-    acc[t] = first ? Q::zero_f() : Q::loadu_f(y + t * y_stride + Q::kLanes * part);
+    for (int p = 0; p < P; ++p)
+      acc[t][p] = first ? Q::zero_f() : Q::loadu_f(out + t * y_stride + Q::kLanes * p);
   for (int b = 0; b < n_blocks; ++b, panel += K::kBytes) {
     const std::byte* w = panel + 4 * Q::kLanes * part;
-    const auto row = [w](int at) { return Q::load_f(w + at); };
-    Q::Flt sum[T];
-    for (int h = 0; h < kHalves; ++h) {
-      Q::Int dot[T];
-      for (int t = 0; t < T; ++t) dot[t] = start<K>(x[t].half_sums + 2 * b, kHalves, h);
-      dot_groups<K, T>(w, x, 32 * b, h * 4, 8 / kHalves, dot);
-      for (int t = 0; t < T; ++t) {
-        const Q::Flt f = Q::to_float(dot[t]);
-        if constexpr (K::kSubs == 0)
-          sum[t] = f;
-        else if (h == 0)
-          sum[t] = Q::mul(row(K::kSub), f);
-        else
-          sum[t] = Q::fma(row(K::kSub + 64), f, sum[t]);
-      }
-    }
+    const auto row = [w](int at, int p) { return Q::load_f(w + at + 4 * Q::kLanes * p); };
+    Q::Flt sum[T][P] = {};
+    const auto add_half = [&](auto half) {
+      constexpr int h = decltype(half)::value;
+      Q::Int dot[T][P];
+      for (int t = 0; t < T; ++t)
+        for (int p = 0; p < P; ++p) dot[t][p] = start<K>(x[t].half_sums + 2 * b, kHalves, h);
+      dot_groups<K, T, P>(w, x, 32 * b, h * 4, 8 / kHalves, dot);
+      for (int t = 0; t < T; ++t)
+        for (int p = 0; p < P; ++p) {
+          const Q::Flt f = Q::to_float(dot[t][p]);
+          if constexpr (K::kSubs == 0)
+            sum[t][p] = f;
+          else if (h == 0)
+            sum[t][p] = Q::mul(row(K::kSub, p), f);
+          else
+            sum[t][p] = Q::fma(row(K::kSub + 64, p), f, sum[t][p]);
+        }
+    };
+    add_half(Half<0>{});
+    if constexpr (kHalves == 2) add_half(Half<1>{});
     for (int t = 0; t < T; ++t) {
       const Q::Flt s = Q::set_f(x[t].scale[b]);
-      acc[t] = Q::fma(Q::mul(row(K::kD), s), sum[t], acc[t]);
+      for (int p = 0; p < P; ++p)
+        acc[t][p] = Q::fma(Q::mul(row(K::kD, p), s), sum[t][p], acc[t][p]);
       if constexpr (K::kMin) {
         const std::int32_t* q = x[t].half_sums + 2 * b;
-        Q::Flt m;
-        if constexpr (K::kSubs == 0) m = Q::set_f(static_cast<float>(q[0] + q[1]));
-        if constexpr (K::kSubs == 1)
-          m = Q::mul(row(K::kSubMin), Q::set_f(static_cast<float>(q[0] + q[1])));
-        if constexpr (K::kSubs == 2)
-          m = Q::fma(row(K::kSubMin + 64), Q::set_f(static_cast<float>(q[1])),
-                     Q::mul(row(K::kSubMin), Q::set_f(static_cast<float>(q[0]))));
-        acc[t] = Q::fma(Q::mul(row(K::kM), s), m, acc[t]);
+        const Q::Flt q0 = Q::set_f(static_cast<float>(K::kSubs == 2 ? q[0] : q[0] + q[1]));
+        for (int p = 0; p < P; ++p) {
+          Q::Flt m = q0;
+          if constexpr (K::kSubs > 0) m = Q::mul(row(K::kSubMin, p), q0);
+          if constexpr (K::kSubs == 2)
+            m = Q::fma(row(K::kSubMin + 64, p), Q::set_f(static_cast<float>(q[1])), m);
+          acc[t][p] = Q::fma(Q::mul(row(K::kM, p), s), m, acc[t][p]);
+        }
       }
     }
   }
-  for (int t = 0; t < T; ++t) Q::store_f(y + t * y_stride + Q::kLanes * part, acc[t]);
+  for (int t = 0; t < T; ++t)
+    for (int p = 0; p < P; ++p) Q::store_f(out + t * y_stride + Q::kLanes * p, acc[t][p]);
 }
 
 struct Product {
@@ -71,9 +86,12 @@ struct Product {
 
   template <class K, int T>
   int tiles(int t) const {
+    // Two subscales need the registers of the second part.
+    constexpr int kAtOnce = K::kSubs == 2 ? 1 : Q::kPartsAtOnce;
     for (; t + T <= n_tokens; t += T)
-      for (int part = 0; part < kParts16; ++part)
-        product_tile<K, T>(panel, n_k / kQ8Block, x + t, part, first, y + t * y_stride, y_stride);
+      for (int part = 0; part < kParts16; part += kAtOnce)
+        product_tile<K, T, kAtOnce>(panel, n_k / kQ8Block, x + t, part, first, y + t * y_stride,
+                                    y_stride);
     return t;
   }
   template <class K>

@@ -9,7 +9,8 @@ struct Q {
   using Int = __m512i;
   using Flt = __m512;
   static constexpr int kLanes = 16;
-  static constexpr int kTokens = 8;  // of the widest register tile
+  static constexpr int kTokens = 8;       // of the widest register tile
+  static constexpr int kPartsAtOnce = 1;  // registers of rows in a tile
 
   static Int zero() { return _mm512_setzero_si512(); }
   static Int set(std::int32_t x) { return _mm512_set1_epi32(x); }

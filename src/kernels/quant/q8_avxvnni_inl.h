@@ -9,7 +9,8 @@ struct Q {
   using Int = __m256i;
   using Flt = __m256;
   static constexpr int kLanes = 8;
-  static constexpr int kTokens = 6;  // of the widest register tile
+  static constexpr int kTokens = 4;       // of the widest register tile
+  static constexpr int kPartsAtOnce = 2;  // registers of rows in a tile
 
   static Int zero() { return _mm256_setzero_si256(); }
   static Int set(std::int32_t x) { return _mm256_set1_epi32(x); }
