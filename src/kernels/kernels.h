@@ -67,6 +67,12 @@ struct KernelTable {
   void (*product_q8)(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
                      bool first, float* y, std::ptrdiff_t y_stride);
 
+  // y[0..16) of one token straight from 16 whole weight rows, as expand_q8 and product_q8 would
+  // give; x points at input first_k. False, and nothing done, for types, first_k or n_k that have
+  // no such way.
+  bool (*product_rows_q8)(DType type, const std::byte* rows, std::size_t row_bytes, int first_k,
+                          int n_k, const Q8ConstRow& x, bool first, float* y);
+
   // ---- float product
   // As expand_q8, to float32 [n_k][16]; any type; F32, F16 and BF16 take any n_k and first_k.
   void (*expand_f32)(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows,

@@ -125,6 +125,14 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
   const int piece = task.y.rows <= kFewTokens ? kRoundedPiece : kCutTerms;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);
+    if (task.y.rows == 1 && n_out == kPanelRows) {
+      const Target to = {task.y, first, n_out, 0, 1, part > 0, aside, kPanelRows};
+      if (table_.product_rows_q8(w.type, rows, w.row_bytes, part, part_end - part, x.row(0, part),
+                                 true, to.out())) {
+        to.finish();
+        continue;
+      }
+    }
     for (int k = part; k < part_end; k += piece) {
       const int n_k = std::min(piece, part_end - k);
       table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);

@@ -271,6 +271,34 @@ TEST(QuantTables, PartsThatBeginInsideARowEqualTheScalarTables) {
   }
 }
 
+TEST(QuantTables, OneTokenStraightFromTheRowsEqualsThePanel) {
+  std::mt19937 rng(9);
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const DType type : kTypes)
+      for (const Fill fill : {Fill::Random, Fill::Zeros, Fill::Ones})
+        for (const int n : {32, 256, 1536, 4096}) {
+          if (n % format(type).block_weights != 0) continue;
+          // One more panel lies behind, as nearly always: reading ahead may touch it.
+          const auto w = make_rows(type, 2 * kPanelRows, n, fill, rng);
+          std::vector<Rounded> x;
+          x.emplace_back(*table, random_row(n, rng, 1));
+          const std::size_t bytes = row_bytes(type, static_cast<std::size_t>(n));
+          std::vector<float> got(kPanelRows);
+          const int cut = n > 256 ? 256 : n;  // the second call goes on from the first
+          if (!table->product_rows_q8(type, w.data(), bytes, 0, cut, x[0].row(), true, got.data()))
+            continue;
+          const Q8ConstRow row = x[0].row();
+          const Q8ConstRow rest = {row.q + cut, row.scale + cut / 32, row.half_sums + cut / 16};
+          if (cut < n)
+            ASSERT_TRUE(table->product_rows_q8(type, w.data(), bytes, cut, n - cut, rest, false,
+                                               got.data()));
+          ASSERT_TRUE(same_bits(got, product(*table, type, w, kPanelRows, n, x)))
+              << table->name << " " << format(type).name << " " << n;
+        }
+  }
+}
+
 TEST(QuantRounding, EveryTableRoundsActivationsAsTheContractSays) {
   std::mt19937 rng(7);
   std::vector<std::vector<float>> cases;

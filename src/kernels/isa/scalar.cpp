@@ -238,6 +238,7 @@ const KernelTable kScalarTable = {
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,
+    .product_rows_q8 = product_rows_q8,
     .expand_f32 = expand_f32,
     .product_f32 = product_f32,
     .sum_squares = sum_squares,

@@ -19,6 +19,7 @@ const KernelTable kAvx512Table = {
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,
+    .product_rows_q8 = product_rows_q8,
     .expand_f32 = expand_f32,
     .product_f32 = product_f32,
     .sum_squares = sum_squares,

@@ -1,5 +1,6 @@
 // The quantised product on AVX-512 with the integer dot product.
-#include "kernels/quant/x86_inl.h"
+#include "kernels/quant/x86/panels_inl.h"
+#include "kernels/quant/x86/rows_inl.h"
 
 namespace bezel {
 namespace {

@@ -162,5 +162,10 @@ void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x
   quant::with_kind(type, quant::ProductScalar{panel, n_k, x, n_tokens, first, y, y_stride});
 }
 
+bool product_rows_q8(DType, const std::byte*, std::size_t, int, int, const Q8ConstRow&, bool,
+                     float*) {
+  return false;  // the panel is this table's plainest form
+}
+
 }  // namespace
 }  // namespace bezel

@@ -2,7 +2,7 @@
 #include <immintrin.h>
 
 #include "kernels/quant/panel_inl.h"
-#include "kernels/quant/x86_round_inl.h"
+#include "kernels/quant/x86/round_inl.h"
 
 namespace bezel {
 namespace {
