@@ -290,9 +290,10 @@ TEST(QuantTables, OneTokenStraightFromTheRowsEqualsThePanel) {
             continue;
           const Q8ConstRow row = x[0].row();
           const Q8ConstRow rest = {row.q + cut, row.scale + cut / 32, row.half_sums + cut / 16};
-          if (cut < n)
+          if (cut < n) {
             ASSERT_TRUE(table->product_rows_q8(type, w.data(), bytes, cut, n - cut, rest, false,
                                                got.data()));
+          }
           ASSERT_TRUE(same_bits(got, product(*table, type, w, kPanelRows, n, x)))
               << table->name << " " << format(type).name << " " << n;
         }
