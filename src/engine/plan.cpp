@@ -27,8 +27,8 @@ int default_chunk(int vocab, bool every_row) {
 }
 
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
-  constexpr std::uint64_t kPieceBytes = 180;  // one piece with its share of merges and look-ups
-  constexpr std::uint64_t kProgram = 6U << 20U, kPerThread = 64U << 10U;
+  constexpr std::uint64_t kPieceBytes = 150;  // one piece with its share of merges and look-ups
+  constexpr std::uint64_t kProgram = 5U << 20U, kPerThread = 64U << 10U;
   MemoryPlan plan;
   plan.mapped = model.file().file_bytes;
   plan.kv = KvCache::plan_bytes(model.config(), 1, context, shape.chunk, shape.kv);

@@ -14,26 +14,31 @@ std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_
   std::size_t carried = mat(rows, c.width) + mat(read, c.vocab) + mat(read, c.width);
   carried += mat(rows, c.last_append * c.ple_dim);
   carried += mat(read, (c.n_layers() - c.last_append) * c.ple_dim);
-  std::size_t worst = 0;
-  int max_in = c.width, max_heads = 0, max_head_dim = 0, max_pairs = 0;
-  for (const LayerConfig& l : c.layers) {
+  std::size_t worst = mat(rows, c.n_layers() * c.ple_dim);  // token part of the per-layer inputs
+  std::size_t inside = 0;                                   // what one operation takes for itself
+  int max_pairs = 0;
+  for (int i = 0; i < c.n_layers(); ++i) {
+    const LayerConfig& l = c.layers[static_cast<std::size_t>(i)];
+    // From the last append on only read rows are alive (Pass::narrow).
+    const std::size_t here = i > c.last_append ? read : rows,
+                      after = i < c.last_append ? rows : read;
     const int Hd = l.attn.heads_q * l.attn.head_dim, Kd = l.attn.heads_kv * l.attn.head_dim;
-    const std::size_t attend = mat(rows, c.width) * 2 + mat(rows, Kd) * 2 + mat(rows, Hd) * 2;
-    std::size_t ffn = mat(rows, c.width) * 2 + mat(rows, l.ffn_dim) * 2;
+    const std::size_t attend = mat(here, c.width) * 2 + mat(here, Kd) * 2 + mat(here, Hd) * 2;
+    std::size_t ffn = mat(after, c.width) * 2 + mat(after, l.ffn_dim) * 2;
     if (c.experts > 0)
-      ffn += mat(rows, c.width) * 5 + mat(rows, c.experts) * 2 + mat(rows, 2 * c.expert_dim);
-    const std::size_t ple = mat(rows, c.ple_dim) + mat(rows, c.width);
+      ffn += mat(after, c.width) * 5 + mat(after, c.experts) * 2 + mat(after, 2 * c.expert_dim);
+    const std::size_t ple = mat(after, c.ple_dim) + mat(after, c.width);
     worst = std::max({worst, attend, ffn, ple});
-    max_in = std::max({max_in, Hd, l.ffn_dim, c.expert_dim});
-    max_heads = std::max(max_heads, l.attn.heads_q);
-    max_head_dim = std::max(max_head_dim, l.attn.head_dim);
+    const auto take = [&](std::size_t n, int in) {
+      inside = std::max(inside, Ops::scratch_bytes(static_cast<int>(n), in, l.attn.heads_q,
+                                                   l.attn.head_dim, context, n_threads));
+    };
+    take(here, std::max(c.width, Hd));
+    take(after, std::max({c.width, l.ffn_dim, c.expert_dim}));
     max_pairs = std::max(max_pairs, l.rope.pairs);
   }
-  worst =
-      std::max(worst, mat(rows, c.n_layers() * c.ple_dim));  // token part of the per-layer inputs
   carried += mat(rows, max_pairs) * 8;  // two kinds, all and read rows, cos and sin
-  return carried + worst +
-         Ops::scratch_bytes(max_rows, max_in, max_heads, max_head_dim, context, n_threads);
+  return carried + worst + inside;
 }
 
 std::uint64_t Model::bytes_per_token(int depth, DType kv_type) const {
