@@ -61,12 +61,13 @@ class Bench {
       Fingerprint fingerprint;
       if (flags_.prompt > 0) {
         BEZEL_DO(go_to(depth));
-        BEZEL_TRY(const double rate, timed(depth, flags_.prompt, runner_.chunk(), fingerprint));
+        BEZEL_TRY(const double rate,
+                  timed(depth, flags_.prompt, runner_.chunk(), false, fingerprint));
         prefill.push_back(rate);
       }
       if (flags_.answer > 0) {
         BEZEL_DO(go_to(depth));
-        BEZEL_TRY(const double rate, timed(depth, flags_.answer, 1, fingerprint));
+        BEZEL_TRY(const double rate, timed(depth, flags_.answer, 1, true, fingerprint));
         decode.push_back(rate);
       }
       if (i > 0 && fingerprint.hex() != row.fingerprint)
@@ -97,8 +98,8 @@ class Bench {
     return runner_.feed(ids, ids.size(), hooks);
   }
 
-  // Tokens a second for n ids fed `step` at a time; the last row of every step is read.
-  Result<double> timed(int depth, int n, int step, Fingerprint& fingerprint) {
+  // Tokens a second for n ids fed `step` at a time; the last row is read, or that of every step.
+  Result<double> timed(int depth, int n, int step, bool every_step, Fingerprint& fingerprint) {
     const auto ids = bench_ids(depth, n, runner_.config().vocab);
     Runner::Hooks hooks;
     hooks.rows = [&](int, ConstMat logits) {
@@ -112,7 +113,7 @@ class Bench {
       const int k = std::min(step, n - at);
       const std::span<const TokenId> part =
           std::span(ids).subspan(static_cast<std::size_t>(at), static_cast<std::size_t>(k));
-      const bool read = step == 1 || at + k == n;
+      const bool read = every_step || at + k == n;
       const auto start = Clock::now();
       BEZEL_DO(runner_.feed(part, read ? part.size() - 1 : part.size(), hooks));
       seconds += std::chrono::duration<double>(Clock::now() - start).count();
