@@ -1,8 +1,10 @@
 // bezel tokenize: text to ids and back.
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 
@@ -50,14 +52,20 @@ class Lines {
 
   // False at the end. The view holds until the next call.
   bool next(std::string_view& line) {
+    errno = 0;
     const ssize_t n = ::getline(&buffer_, &capacity_, stdin);
-    if (n < 0) return false;
+    if (n < 0) {
+      if (std::feof(stdin) == 0) error_ = errno != 0 ? errno : EIO;
+      return false;
+    }
     line = {buffer_, static_cast<std::size_t>(n)};
     if (line.back() == '\n') line.remove_suffix(1);
     return true;
   }
+  int error() const { return error_; }  // why reading ended before the end; 0 when it did not
 
  private:
+  int error_ = 0;
   char* buffer_ = nullptr;
   std::size_t capacity_ = 0;
 };
@@ -98,6 +106,9 @@ int tokenize_lines(const TokenizeFlags& f, const Tokenizer& t) {
     if (!out) return fail({out.error().code, out.error().what, where});
     if (!output().write(*out + "\n")) return kFailed;
   }
+  if (const int error = lines.error(); error != 0)
+    return fail({Errc::Io, fmt::format("cannot read the file: {}", std::strerror(error)),
+                 "standard input"});
   return kDone;
 }
 
@@ -109,6 +120,7 @@ int tokenize(const TokenizeFlags& f) {
   auto input = read_file("-", kMaxInputBytes);
   if (!input) return fail(input.error());
   if (f.decode) {
+    if (input->find_first_not_of(" \t\r\n") == std::string::npos) return kDone;  // the empty text
     auto ids = parse_ids(*input, "standard input");
     if (!ids) return fail(ids.error());
     auto text = t.decode(*ids, f.skip_special);
