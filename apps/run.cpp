@@ -144,7 +144,9 @@ int run(const RunFlags& f) {
   if (f.stats) note(stats_text(*done));
   if (done->reason == DoneReason::ContextFull && !f.quiet)
     note(fmt::format("the answer stops here: the context of {} tokens is full", info.context));
-  return done->reason == DoneReason::Cancelled ? kInterrupted : kDone;
+  // An answer that could not be written is cancelled, too: that is no interrupt.
+  const bool interrupted = InterruptGuard::flag().load();
+  return done->reason == DoneReason::Cancelled && interrupted ? kInterrupted : kDone;
 }
 
 }  // namespace
