@@ -57,8 +57,14 @@ Output& output() {
   return out;
 }
 
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+  return text;
+}
+
 int fail(const Error& error) {
-  std::fprintf(stderr, "bezel: %s\n", error.text().c_str());
+  std::fprintf(stderr, "bezel: %s\n", one_line(error.text()).c_str());
   return error.code == Errc::Cancelled ? kInterrupted : kFailed;
 }
 

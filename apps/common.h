@@ -36,7 +36,9 @@ class Output {
 };
 Output& output();
 
-// "bezel: ERROR" on standard error; gives the exit status.
+// `text` with spaces for control characters: names come from files and may hold anything.
+std::string one_line(std::string text);
+// "bezel: ERROR" on standard error, one line; gives the exit status.
 int fail(const Error& error);
 // A line on standard error that is no error.
 void note(std::string_view text);

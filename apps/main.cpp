@@ -43,9 +43,7 @@ std::string version_text() {
 int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   std::string command;
   for (const CLI::App* sub : app.get_subcommands()) command += " " + sub->get_name();
-  std::string what = error.what();
-  for (char& c : what)
-    if (c == '\n') c = ' ';
+  std::string what = one_line(error.what());
   while (!what.empty() && (what.back() == ' ' || what.back() == '.')) what.pop_back();
   std::fprintf(stderr, "bezel: %s; see `bezel%s --help`\n", what.c_str(), command.c_str());
   return kUsage;
