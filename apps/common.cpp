@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 #include <random>
+#include <type_traits>
 
 #include "base/file.h"
 #include "engine/plan.h"
@@ -153,6 +154,23 @@ void ModelFlags::add(CLI::App& command) {
         "N");
 }
 
+namespace {
+
+// CLI11 takes no text for no value, and -1 and too large numbers for the largest one. This is
+// asked first.
+template <class T>
+std::string number_problem(const std::string& text) {
+  T value{};
+  const char* first = text.data() + (text.size() > 1 && text[0] == '+' ? 1 : 0);
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(first, end, value);
+  if (error == std::errc{} && stop == end) return "";
+  return fmt::format("\"{}\" is not {}", text,
+                     std::is_integral_v<T> ? "a whole number in range" : "a number in range");
+}
+
+}  // namespace
+
 void SamplingFlags::add(CLI::App& command) {
   const auto named = [](CLI::Option* option, const char* type) {
     option->type_name(type)->group("Choosing tokens (defaults: the model's own)");
@@ -162,14 +180,26 @@ void SamplingFlags::add(CLI::App& command) {
           .add_option("-n,--max-tokens", max_tokens, "longest answer (default: the context's end)")
           ->check(range(1, kMostTokens)),
       "N");
-  named(command.add_option("--temp,--temperature", temperature, "0: always the best token"), "X");
-  named(command.add_option("--top-k", top_k, "keep the K best; 0: all"), "K");
-  named(command.add_option("--top-p", top_p, "keep the best with together this probability"), "X");
-  named(command.add_option("--min-p", min_p, "keep what has this share of the best's probability"),
+  named(command.add_option("--temp,--temperature", temperature, "0: always the best token")
+            ->check(number_problem<float>),
         "X");
-  named(command.add_option("--repetition-penalty", repetition_penalty, "1: none"), "X");
-  named(command.add_option("--presence-penalty", presence_penalty, "0: none"), "X");
-  named(command.add_option("--frequency-penalty", frequency_penalty, "0: none"), "X");
+  named(command.add_option("--top-k", top_k, "keep the K best; 0: all")->check(number_problem<int>),
+        "K");
+  named(command.add_option("--top-p", top_p, "keep the best with together this probability")
+            ->check(number_problem<float>),
+        "X");
+  named(command.add_option("--min-p", min_p, "keep what has this share of the best's probability")
+            ->check(number_problem<float>),
+        "X");
+  named(command.add_option("--repetition-penalty", repetition_penalty, "1: none")
+            ->check(number_problem<float>),
+        "X");
+  named(command.add_option("--presence-penalty", presence_penalty, "0: none")
+            ->check(number_problem<float>),
+        "X");
+  named(command.add_option("--frequency-penalty", frequency_penalty, "0: none")
+            ->check(number_problem<float>),
+        "X");
   named(
       command.add_option("--bias", bias, "added to a token's logit; -inf bans it; may be repeated")
           ->allow_extra_args(false),
@@ -177,7 +207,9 @@ void SamplingFlags::add(CLI::App& command) {
   named(command.add_option("--stop", stop, "a text that ends the answer; may be repeated")
             ->allow_extra_args(false),
         "TEXT");
-  named(command.add_option("--seed", seed, "same seed, same answer (default: random)"), "N");
+  named(command.add_option("--seed", seed, "same seed, same answer (default: random)")
+            ->check(number_problem<std::uint64_t>),
+        "N");
   command.add_flag("--greedy", greedy, "the same as --temp 0")
       ->group("Choosing tokens (defaults: the model's own)");
 }
