@@ -32,11 +32,12 @@ std::string version_text() {
       "bezel {} (commit {})\n"
       "numerics   version {}\n"
       "kernels    {}; in use: {}\n"
-      "libraries  fmt {}.{}.{}, nlohmann-json {}.{}.{}, CLI11 {}\n"
+      "libraries  fmt {}.{}.{}, nlohmann-json {}.{}.{}, simdjson {}, CLI11 {}\n"
       "compiler   {}\n",
       BEZEL_VERSION, BEZEL_COMMIT, kNumericsVersion, tables, best_kernels().name,
       FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100, NLOHMANN_JSON_VERSION_MAJOR,
-      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, CLI11_VERSION, __VERSION__);
+      NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH, BEZEL_SIMDJSON, CLI11_VERSION,
+      __VERSION__);
 }
 
 // A mistake on the command line as one sentence.
