@@ -5,11 +5,13 @@
 #include <charconv>
 #include <chrono>
 #include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
 #include "base/fingerprint.h"
 #include "base/json.h"
+#include "base/pool.h"
 #include "common.h"
 #include "engine/random.h"
 
@@ -47,6 +49,28 @@ std::vector<TokenId> bench_ids(int first, int n, int vocab) {
     ids.push_back(static_cast<TokenId>(random_bits(1, static_cast<std::uint64_t>(i)) %
                                        static_cast<std::uint64_t>(vocab)));
   return ids;
+}
+
+// 10^9 bytes a second that all threads together read from memory: the best of five walks through a
+// buffer that no cache holds.
+double read_bandwidth(const KernelTable& table, int threads) {
+  constexpr int kPieces = 128, kFloats = 256 * 1024;  // 128 MiB
+  const std::unique_ptr<float[]> buffer(
+      new (std::nothrow) float[std::size_t{kPieces} * std::size_t{kFloats}]());
+  if (buffer == nullptr) return 0;
+  ThreadPool pool(threads);
+  std::vector<float> sums(kPieces);
+  double best = 0;
+  for (int walk = 0; walk < 5; ++walk) {
+    const auto start = Clock::now();
+    pool.run(kPieces, [&](int item, int) {
+      const auto at = static_cast<std::size_t>(item);
+      sums[at] = table.sum_squares(buffer.get() + at * std::size_t{kFloats}, kFloats);
+    });
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    best = std::max(best, 4.0 * kPieces * kFloats / 1e9 / std::max(seconds, 1e-9));
+  }
+  return best;
 }
 
 class Bench {
@@ -132,7 +156,8 @@ Result<std::vector<int>> parse_depths(const std::string& text) {
   return depths;
 }
 
-Json json_of(const BenchFlags& f, const Runner& r, const std::vector<BenchRow>& rows) {
+Json json_of(const BenchFlags& f, const Runner& r, double bandwidth,
+             const std::vector<BenchRow>& rows) {
   const Config& c = r.config();
   Json out = {{"model", f.with.options.model_path},
               {"family", c.family},
@@ -145,6 +170,7 @@ Json json_of(const BenchFlags& f, const Runner& r, const std::vector<BenchRow>& 
               {"chunk", r.chunk()},
               {"repeat", f.repeat},
               {"numerics", kNumericsVersion},
+              {"read_gb_s", bandwidth},
               {"results", Json::array()}};
   for (const BenchRow& row : rows)
     out["results"].push_back({{"depth", row.depth},
@@ -157,16 +183,17 @@ Json json_of(const BenchFlags& f, const Runner& r, const std::vector<BenchRow>& 
   return out;
 }
 
-void print_head(const BenchFlags& f, const Runner& r) {
+void print_head(const BenchFlags& f, const Runner& r, double bandwidth) {
   const Config& c = r.config();
-  output().write(fmt::format(
-      "{} {}, {}; {}, {} threads, act {}, kv {}, chunk {}; numerics {}; medians of {}\n\n"
-      "{:>8}  {:>14}  {:>14}  {:>8}  {}\n",
-      c.family, c.variant, size_text(r.model().file().file_bytes), r.table().name, r.threads(),
-      f.with.options.act == ActKind::Int8 ? "int8" : "f32",
-      format(dtype_of(f.with.options.kv)).name, r.chunk(), kNumericsVersion, f.repeat, "depth",
-      fmt::format("read {} tok/s", f.prompt), fmt::format("write {} tok/s", f.answer), "GB/s",
-      "fingerprint"));
+  output().write(
+      fmt::format("{} {}, {}; {}, {} threads, act {}, kv {}, chunk {}; numerics {}; medians of {}\n"
+                  "memory reads at {:.1f} GB/s with these threads\n\n"
+                  "{:>8}  {:>14}  {:>14}  {:>8}  {}\n",
+                  c.family, c.variant, size_text(r.model().file().file_bytes), r.table().name,
+                  r.threads(), f.with.options.act == ActKind::Int8 ? "int8" : "f32",
+                  format(dtype_of(f.with.options.kv)).name, r.chunk(), kNumericsVersion, f.repeat,
+                  bandwidth, "depth", fmt::format("read {} tok/s", f.prompt),
+                  fmt::format("write {} tok/s", f.answer), "GB/s", "fingerprint"));
 }
 
 Status bench(const BenchFlags& f) {
@@ -181,7 +208,8 @@ Status bench(const BenchFlags& f) {
   const InterruptGuard guard;
   Bench bench(f, *runner);
   std::vector<BenchRow> rows;
-  if (!f.json) print_head(f, *runner);
+  const double bandwidth = read_bandwidth(runner->table(), runner->threads());
+  if (!f.json) print_head(f, *runner, bandwidth);
   output().flush();
   for (const int depth : depths) {
     BEZEL_TRY(const BenchRow row, bench.at_depth(depth));
@@ -191,7 +219,7 @@ Status bench(const BenchFlags& f) {
                                row.prefill, row.decode, row.decode_gbps, row.fingerprint));
     output().flush();
   }
-  if (f.json) output().write(dump_json(json_of(f, *runner, rows)) + "\n");
+  if (f.json) output().write(dump_json(json_of(f, *runner, bandwidth, rows)) + "\n");
   return Ok{};
 }
 
@@ -204,7 +232,8 @@ void add_bench(CLI::App& app, Action& action) {
       "At every depth (tokens already in the context) a prompt is read and an answer is written, "
       "with\n"
       "ids that depend on their position alone. GB/s: weights, keys and values that writing "
-      "touches.\n"
+      "touches,\n"
+      "beside what this machine's memory gives to a plain walk.\n"
       "The fingerprint of the logits is the same on every machine, for any number of threads and "
       "any\n"
       "kernels. The model's tokenizer is not read.\n\n"
