@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "base/file.h"
+#include "base/utf8.h"
 #include "engine/plan.h"
 
 namespace bezel::app {
@@ -58,10 +59,19 @@ Output& output() {
   return out;
 }
 
-std::string one_line(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
-  return text;
+std::string one_line(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size();) {
+    const std::size_t n = utf8_length_at(text, i);
+    const std::string_view here = text.substr(i, std::max<std::size_t>(n, 1));
+    const auto first = static_cast<unsigned char>(here[0]);
+    const bool control = n == 0 || first < 0x20 || first == 0x7F ||
+                         (here >= "\xC2\x80" && here <= "\xC2\x9F") ||      // C1 controls
+                         here == "\xE2\x80\xA8" || here == "\xE2\x80\xA9";  // separators
+    out += control ? std::string_view(" ") : here;
+    i += here.size();
+  }
+  return out;
 }
 
 int fail(const Error& error) {

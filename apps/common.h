@@ -37,7 +37,7 @@ class Output {
 Output& output();
 
 // `text` with spaces for control characters: names come from files and may hold anything.
-std::string one_line(std::string text);
+std::string one_line(std::string_view text);
 // "bezel: ERROR" on standard error, one line; gives the exit status.
 int fail(const Error& error);
 // A line on standard error that is no error.

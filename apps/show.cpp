@@ -1,4 +1,4 @@
-// bezel show: what a model file holds and what it will need; nothing but headers is read.
+// bezel show: what a model file holds and what it will need; no matrix is read.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -305,7 +305,7 @@ void add_show(CLI::App& app, Action& action) {
   auto f = std::make_shared<ShowFlags>();
   CLI::App* c = app.add_subcommand("show", "What a model file holds and the memory it will need");
   c->footer(
-      "Reads headers only. Memory is that of `bezel run` and `bezel chat` with the same flags; "
+      "Reads no matrix. Memory is that of `bezel run` and `bezel chat` with the same flags; "
       "without\n"
       "--ctx it is for the context that they would choose now.\n\n"
       "Examples:\n"

@@ -33,7 +33,6 @@ class Scratch {
   // Bytes that mat(rows, cols) takes.
   static std::size_t mat_bytes(std::size_t rows, std::size_t cols);
 
-  std::size_t size_bytes() const { return size_; }
   std::size_t peak_bytes() const { return peak_; }
 
  private:

@@ -92,7 +92,8 @@ Status Chat::save(const std::string& path) const {
 
 Status Chat::load(const std::string& path) {
   BEZEL_TRY(const std::string text, read_file(path, kMaxSavedBytes));
-  BEZEL_TRY(const Json json, parse_json(text, path));
+  BEZEL_TRY(Json json, parse_json(text, path));
+  const JsonGuard guard(json);
   const auto bad = [&](const char* what) { return Error{Errc::BadFile, what, path}; };
   if (!json.is_object() || !json.contains("turns") || !json["turns"].is_array())
     return bad("a saved chat is an object with an array \"turns\"");

@@ -98,17 +98,26 @@ Result<std::vector<std::int64_t>> TensorFile::meta_ints(std::string_view key, st
     BEZEL_TRY(const std::int64_t value, meta_int(key, fallback, lo, hi));
     return std::vector<std::int64_t>(n, value);
   }
+  BEZEL_TRY(std::vector<std::int64_t> values, meta_int_list(key, lo, hi));
+  if (values.size() != n) {
+    return Error{
+        Errc::BadFile,
+        fmt::format("expected {} numbers under the key {}, found {}", n, key, values.size()), path};
+  }
+  return values;
+}
+
+Result<std::vector<std::int64_t>> TensorFile::meta_int_list(std::string_view key, std::int64_t lo,
+                                                            std::int64_t hi) const {
+  const auto at = meta.find(key);
+  if (at == meta.end()) return std::vector<std::int64_t>{};
+  const auto* array = std::get_if<MetaArray>(&at->second);
+  if (array == nullptr) return wrong_kind(path, key, "an array of whole numbers", at->second);
   const auto* values = std::get_if<std::vector<std::int64_t>>(array);
   if (values == nullptr) {
     return Error{
         Errc::BadFile,
         fmt::format("expected whole numbers in the array under the key {}, found others", key),
-        path};
-  }
-  if (values->size() != n) {
-    return Error{
-        Errc::BadFile,
-        fmt::format("expected {} numbers under the key {}, found {}", n, key, values->size()),
         path};
   }
   for (const std::int64_t v : *values) {

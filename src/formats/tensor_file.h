@@ -75,6 +75,9 @@ class TensorFile {
   Result<std::vector<std::int64_t>> meta_ints(std::string_view key, std::size_t n,
                                               std::int64_t fallback, std::int64_t lo,
                                               std::int64_t hi) const;
+  // The numbers of an array of any length; none when the key is absent.
+  Result<std::vector<std::int64_t>> meta_int_list(std::string_view key, std::int64_t lo,
+                                                  std::int64_t hi) const;
 
   void index();  // builds the name lookup; called by the readers
 

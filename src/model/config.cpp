@@ -39,7 +39,7 @@ Status check_scalars(const Facts& f) {
   BEZEL_DO(in_range("the width", f.width, 8, 1 << 16));
   BEZEL_DO(in_range("the vocabulary size", f.vocab, 1, 1 << 24));
   BEZEL_DO(in_range("the number of query heads", f.heads, 1, 1024));
-  BEZEL_DO(in_range("the context length", f.context, 1, 1 << 26));
+  BEZEL_DO(in_range("the context length", f.context, 1, 1 << 20));
   BEZEL_DO(in_range("the sliding window", f.window, 1, 1 << 24));
   BEZEL_DO(in_range("the number of layers with shared K/V", f.shared_kv, 0, f.n_layers - 1));
   BEZEL_DO(in_range("the per-layer embedding width", f.ple_dim, 0, 1 << 14));
@@ -54,7 +54,7 @@ Status check_scalars(const Facts& f) {
       return Error{Errc::BadFile, fmt::format("the head size is {}, expected a multiple of 8", d),
                    ""};
   }
-  if (!(f.eps > 0 && f.eps < 1 && f.rope_base > 1 && f.rope_base_sliding > 1 && f.rope_scale > 0 &&
+  if (!(f.eps > 0 && f.eps < 1 && f.rope_base > 1 && f.rope_base_sliding > 1 && f.rope_scale >= 1 &&
         f.rope_scale < 1e6 && f.rope_base < 1e12 && f.rope_base_sliding < 1e12 &&
         f.rotary_share > 0 && f.rotary_share <= 1 && f.logit_cap >= 0 && f.logit_cap < 1e6))
     return Error{Errc::BadFile,
@@ -126,7 +126,6 @@ Result<Config> config_from(const TensorFile& file) {
   c.v_norm = f.gemma4;
   c.q_scale = static_cast<float>(f.q_scale);
   c.logit_cap = static_cast<float>(f.logit_cap);
-  c.bidirectional_images = f.bidirectional_images;
   for (const std::int32_t id : f.suppress)
     if (id >= 0 && id < c.vocab) c.suppress.push_back(id);
   for (int i = 0; i < f.n_layers; ++i) {

@@ -93,13 +93,14 @@ Result<Mat> Model::forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap)
   }
   for (const Layer& l : layers_) {
     attend(l, p);
-    if (p.h.rows == 0) break;
-    feed_forward(l, p);
-    if (config_.ple_dim > 0) add_per_layer_input(l, p);
-    if (l.out_scale != 1) op.scale(p.h, l.out_scale);
+    const bool alive = p.h.rows > 0;
+    if (alive) feed_forward(l, p);
+    if (alive && config_.ple_dim > 0) add_per_layer_input(l, p);
+    if (alive && l.out_scale != 1) op.scale(p.h, l.out_scale);
     if (op.take_non_finite())
       return Error{Errc::Numeric, "the activations became infinite or not a number",
                    fmt::format("layer {}", l.index)};
+    if (!alive) break;
     if (tap) tap("layer", l.index, p.h);
   }
   p.append();

@@ -96,6 +96,45 @@ TEST(Config, SuppressedIdsAndEndIdsComeFromTheFile) {
   EXPECT_EQ(generation_defaults(f).eos, (std::vector<std::int32_t>{1, 106}));
 }
 
+TEST(Config, SuppressedIdsOfAGgufMayBeAnyNumberOfThem) {
+  for (const std::size_t n : {0U, 1U, 3U}) {
+    TensorFile f = open_fixture("12b/model.gguf");
+    const std::vector<std::int64_t> all{5, 7, 100000};
+    const std::vector<std::int64_t> some(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(n));
+    f.meta["tokenizer.ggml.suppress_tokens"] = MetaArray{some};
+    const auto config = config_from(f);
+    ASSERT_TRUE(config) << config.error().text();
+    EXPECT_EQ(config->suppress.size(), std::min<std::size_t>(n, 2)) << "100000 is no id here";
+  }
+  TensorFile f = open_fixture("12b/model.gguf");
+  f.meta["tokenizer.ggml.suppress_tokens"] = std::string_view("5");
+  EXPECT_NE(load_error(std::move(f)).find("suppress_tokens"), std::string::npos);
+}
+
+TEST(Config, ARopeFactorBelowOneAndAContextBeyondTheAnglesAreRefused) {
+  for (const double factor : {1e-9, 0.5, 0.0, -1.0}) {
+    TensorFile f = open_fixture("gemma3-4b");
+    for (const char* key : {"rope_scaling", "rope_parameters"})
+      if (f.config.contains(key)) f.config.erase(key);
+    f.config["rope_scaling"] = {{"rope_type", "linear"}, {"factor", factor}};
+    EXPECT_NE(load_error(std::move(f)), "") << factor;
+  }
+  TensorFile f = open_fixture("e2b/model.gguf");
+  f.meta["gemma4.context_length"] = std::uint64_t{(1U << 20U) + 1};
+  EXPECT_NE(load_error(std::move(f)).find("context length"), std::string::npos);
+}
+
+TEST(Config, NumbersOfConfigJsonOutsideTheirRangeAreRefusedByName) {
+  for (const char* key : {"num_kv_shared_layers", "intermediate_size", "hidden_size"})
+    for (const std::int64_t bad :
+         {std::int64_t{-1}, INT64_MIN, INT64_MAX, std::int64_t{1} << 32U}) {
+      TensorFile f = open_fixture("e2b");
+      Json& at = f.config.contains("text_config") ? f.config["text_config"] : f.config;
+      at[key] = bad;
+      EXPECT_NE(load_error(std::move(f)).find(key), std::string::npos) << key << " " << bad;
+    }
+}
+
 TEST(Config, SeparateGateAndUpExpertsGiveTheSameLogitsAsFusedOnes) {
   const auto fused = load_model(text_fixture("26b-a4b/model.gguf"));
   TensorFile f = open_fixture("26b-a4b/model.gguf");

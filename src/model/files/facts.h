@@ -20,7 +20,6 @@ struct Facts {
   double eps = 1e-6, logit_cap = 0, q_scale = 1, norm_offset = 0;
   double rope_base = 1e6, rope_base_sliding = 1e4, rope_scale = 1;
   double rotary_share = 1;  // share of the pairs that rotate on global layers
-  bool bidirectional_images = false;
   std::vector<std::int32_t> suppress;
 };
 

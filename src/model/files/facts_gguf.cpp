@@ -83,7 +83,6 @@ Status gemma4_facts(const Keys& k, Facts& f) {
   BEZEL_TRY(f.expert_dim, k.get("expert_feed_forward_length", 0));
   BEZEL_TRY(f.logit_cap, k.real("final_logit_softcapping", 30.0));
   BEZEL_TRY(f.rotary_share, rotary_share(k.file, f.head_dim_global));
-  f.bidirectional_images = f.ple_dim == 0;
   const std::int64_t first_shared = f.n_layers - f.shared_kv;
   for (std::int64_t i = 0; i < f.n_layers; ++i)
     f.v_is_k[static_cast<std::size_t>(i)] =
@@ -136,8 +135,7 @@ Result<Facts> facts_from_gguf(const TensorFile& file) {
   const auto n = static_cast<std::size_t>(f.n_layers);
   BEZEL_TRY(f.heads_kv, file.meta_ints(k.key("attention.head_count_kv"), n, f.heads, 0, kMax));
   BEZEL_TRY(f.ffn_dim, file.meta_ints(k.key("feed_forward_length"), n, 0, 0, kMax));
-  BEZEL_TRY(const auto suppress,
-            file.meta_ints("tokenizer.ggml.suppress_tokens", 0, 0, 0, kMax - 1));
+  BEZEL_TRY(const auto suppress, file.meta_int_list("tokenizer.ggml.suppress_tokens", 0, kMax - 1));
   for (const std::int64_t id : suppress) f.suppress.push_back(static_cast<std::int32_t>(id));
   f.v_is_k.assign(n, false);
   BEZEL_DO(sliding_pattern(k, f));

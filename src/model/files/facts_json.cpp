@@ -17,6 +17,10 @@ struct Fields {
   Result<std::int64_t> get(const char* name, std::int64_t fallback) const {
     auto v = json_get<std::int64_t>(c, name, fallback);
     if (!v) return Error{Errc::BadFile, v.error().what, path + "/config.json: " + name};
+    if (*v < 0 || *v > INT32_MAX)
+      return Error{Errc::BadFile,
+                   fmt::format("{} is out of range, expected 0 to {}", *v, INT32_MAX),
+                   path + "/config.json: " + name};
     return v;
   }
   Result<std::int64_t> need(const char* name) const {
@@ -106,7 +110,6 @@ Status gemma4_facts(const Fields& in, Facts& f) {
   BEZEL_TRY(const bool k_eq_v, json_get<bool>(in.c, "attention_k_eq_v", false));
   BEZEL_TRY(const bool double_wide, json_get<bool>(in.c, "use_double_wide_mlp", false));
   BEZEL_TRY(const std::int64_t heads_kv_global, in.get("num_global_key_value_heads", 0));
-  f.bidirectional_images = member(in.c, "use_bidirectional_attention") == "vision";
   const std::int64_t first_shared = f.n_layers - f.shared_kv;
   for (std::size_t i = 0; i < f.sliding.size(); ++i) {
     const bool shared = static_cast<std::int64_t>(i) >= first_shared;
@@ -174,8 +177,8 @@ Result<Facts> facts_from_config_json(const TensorFile& file) {
   const Json& suppress = member(file.generation_config, "suppress_tokens");
   if (suppress.is_array())
     for (const Json& id : suppress)
-      if (id.is_number_integer())
-        f.suppress.push_back(static_cast<std::int32_t>(id.get<std::int64_t>()));
+      if (id.is_number_unsigned() && id.get<std::uint64_t>() <= INT32_MAX)
+        f.suppress.push_back(static_cast<std::int32_t>(id.get<std::uint64_t>()));
   return f;
 }
 

@@ -250,7 +250,8 @@ struct ExpandAvx2 {
   // Asks for the share of the next 16 rows that corresponds to this block, in the order of memory:
   // 16 rows at once are more streams than the hardware follows.
   [[gnu::always_inline]] void prefetch_next(std::size_t done, std::size_t n) const {
-    const std::byte* at = rows + kPanelRows * (row_bytes + done);
+    // As a number: behind the last panel there may be no object that a pointer could point into.
+    const auto at = reinterpret_cast<std::uintptr_t>(rows) + kPanelRows * (row_bytes + done);
     for (std::size_t i = 0; i < kPanelRows * n; i += 64)
       _mm_prefetch(reinterpret_cast<const char*>(at + i), _MM_HINT_T1);
   }

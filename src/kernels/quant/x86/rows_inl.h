@@ -205,8 +205,9 @@ void product_rows(const std::byte* rows, std::size_t row_bytes, int first_k, int
       const std::size_t done =
           static_cast<std::size_t>((first_k + k) / Rows::kInputs) * Rows::kBytes;
       // The same share of the next eight rows, in the order of memory.
-      const auto* next = reinterpret_cast<const char*>(from + 8 * (row_bytes + done));
-      for (std::size_t i = 0; i < 8 * Rows::kBytes; i += 64) _mm_prefetch(next + i, _MM_HINT_T1);
+      const auto next = reinterpret_cast<std::uintptr_t>(from) + 8 * (row_bytes + done);
+      for (std::size_t i = 0; i < 8 * Rows::kBytes; i += 64)
+        _mm_prefetch(reinterpret_cast<const char*>(next + i), _MM_HINT_T1);
       acc = Rows::step(from + done, row_bytes, x, k, acc);
     }
     _mm256_storeu_ps(y + 8 * half, acc);
