@@ -34,7 +34,7 @@ struct Config {
   bool v_norm = true;     // V is normed (without weight)
   float q_scale = 1;      // multiplies q after rope
   float logit_cap = 0;    // 0 = none
-  int last_append = 0;  // last layer that appends K/V: prompt rows that nobody reads end there
+  int last_append = 0;    // last layer that appends K/V: prompt rows that nobody reads end there
   std::vector<LayerConfig> layers;
   std::vector<std::int32_t> suppress;  // ids that may never be chosen
 
