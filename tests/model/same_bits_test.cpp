@@ -174,14 +174,21 @@ INSTANTIATE_TEST_SUITE_P(Files, SameBits, testing::ValuesIn(kCases), [](const au
 });
 
 TEST(SameBitsPairs, ThreadsAndChunksAndTablesTogether) {
-  for (const Case& c : {kCases[0], kCases[9]}) {
+  std::vector<Case> cases{kCases[0], kCases[9]};
+  std::vector<int> chunks{1, 2, 5, 16, 33, 64};
+  if (long_run()) {  // the full product
+    cases.assign(std::begin(kCases), std::end(kCases));
+    chunks.clear();
+    for (int chunk = 1; chunk <= 64; ++chunk) chunks.push_back(chunk);
+  }
+  for (const Case& c : cases) {
     const auto model = load_model(text_fixture(c.file));
     ASSERT_NE(model, nullptr);
     const std::string want = print_of(*model, {.chunk = 64, .kv = DType::F16, .act = c.act});
     for (const KernelTable* table : all_kernel_tables()) {
       if (!runs_here(*table)) continue;
       for (int threads = 1; threads <= 4; ++threads)
-        for (int chunk : {1, 2, 5, 16, 33, 64}) {
+        for (const int chunk : chunks) {
           const RunSetup s{
               .threads = threads, .chunk = chunk, .kv = DType::F16, .act = c.act, .table = table};
           ASSERT_EQ(print_of(*model, s), want)
