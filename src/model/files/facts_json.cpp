@@ -176,9 +176,10 @@ Result<Facts> facts_from_config_json(const TensorFile& file) {
   BEZEL_DO(f.gemma4 ? gemma4_facts(in, f) : gemma3_facts(in, f));
   const Json& suppress = member(file.generation_config, "suppress_tokens");
   if (suppress.is_array())
-    for (const Json& id : suppress)
-      if (id.is_number_unsigned() && id.get<std::uint64_t>() <= INT32_MAX)
-        f.suppress.push_back(static_cast<std::int32_t>(id.get<std::uint64_t>()));
+    for (const Json& id : suppress) {
+      const std::int64_t value = id.is_number_integer() ? id.get<std::int64_t>() : -1;
+      if (value >= 0 && value <= INT32_MAX) f.suppress.push_back(static_cast<std::int32_t>(value));
+    }
   return f;
 }
 
