@@ -106,7 +106,8 @@ TEST(Bench, TheTableAndTheJsonAgreeOnDepthsAndFingerprints) {
   const std::string table = output_of(Words{"bench", kQuant} + kBench);
   EXPECT_TRUE(has(table, "read 20 tok/s") && has(table, "write 3 tok/s") && has(table, "GB/s"))
       << table;
-  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 5) << table;
+  EXPECT_EQ(std::count(table.begin(), table.end(), '\n'), 6) << table;
+  EXPECT_NE(table.find("memory reads at "), std::string::npos) << table;
   for (const Json& row : json.at("results")) {
     const std::string print = row.at("fingerprint").get<std::string>();
     EXPECT_GE(print.size(), 8U);
