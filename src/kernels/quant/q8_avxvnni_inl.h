@@ -24,7 +24,6 @@ struct Q {
     return _mm256_set1_epi32(x);
   }
   static Int dot(Int acc, Int w, Int x) { return _mm256_dpbusd_avx_epi32(acc, w, x); }
-  static Int add32(Int a, Int b) { return _mm256_add_epi32(a, b); }
 
   static Flt zero_f() { return _mm256_setzero_ps(); }
   static Flt set_f(float x) { return _mm256_set1_ps(x); }
