@@ -209,7 +209,7 @@ void dequantize_row(DType type, const std::byte* row, float* y, std::size_t n) {
     case DType::U8:
       break;
   }
-  BEZEL_CHECK(!"weights are never I32 or U8");
+  BEZEL_CHECK(false);  // weights are never I32 or U8
 }
 
 }  // namespace bezel

@@ -79,7 +79,7 @@ void transpose_rows(const std::byte* rows, std::size_t row_bytes, int n_rows, in
                      : 0.0F;
 }
 
-// Quantised rows, a piece of at most 256 values at a time by the reference dequantisation.
+// Quantised rows by the reference dequantisation, a piece of at most 256 values at a time.
 void expand_quantised(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows,
                       int first_k, int n_k, float* panel) {
   constexpr int kPiece = 256;
@@ -97,8 +97,9 @@ void expand_quantised(DType type, const std::byte* rows, std::size_t row_bytes, 
   }
 }
 
-void expand_f32(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows, int first_k,
-                int n_k, float* panel) {
+// Every type and number of rows; expand_f32 has a quicker way for full panels of quantised rows.
+void expand_plain(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows, int first_k,
+                  int n_k, float* panel) {
   if (type == DType::F32)
     transpose_rows<EightF32>(rows + std::ptrdiff_t{4} * first_k, row_bytes, n_rows, n_k, panel);
   else if (type == DType::F16)

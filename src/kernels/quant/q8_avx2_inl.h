@@ -1,5 +1,5 @@
 // The quantised product on AVX2.
-#include "kernels/quant/x86/panels_inl.h"
+#include "kernels/quant/x86/floats_inl.h"
 #include "kernels/quant/x86/rows_inl.h"
 
 namespace bezel {

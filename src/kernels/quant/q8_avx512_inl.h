@@ -1,5 +1,5 @@
 // The quantised product on AVX-512 without the integer dot product.
-#include "kernels/quant/x86/panels_inl.h"
+#include "kernels/quant/x86/floats_inl.h"
 #include "kernels/quant/x86/rows_inl.h"
 
 namespace bezel {

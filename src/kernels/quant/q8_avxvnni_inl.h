@@ -1,5 +1,5 @@
 // The quantised product on AVX-VNNI: 256-bit registers with the integer dot product.
-#include "kernels/quant/x86/panels_inl.h"
+#include "kernels/quant/x86/floats_inl.h"
 #include "kernels/quant/x86/rows_inl.h"
 
 namespace bezel {
