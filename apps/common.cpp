@@ -136,10 +136,9 @@ void ModelFlags::add(CLI::App& command) {
     option->type_name(type)->group("Model");
   };
   const auto choice = [&](const char* name, const char* type, const char* text,
-                          std::vector<std::string> names,
-                          std::function<void(const std::string&)> set) {
-    named(command.add_option_function<std::string>(name, std::move(set), text)
-              ->check(CLI::IsMember(std::move(names))),
+                          const std::vector<std::string>& names,
+                          const std::function<void(const std::string&)>& set) {
+    named(command.add_option_function<std::string>(name, set, text)->check(CLI::IsMember(names)),
           type);
   };
   choice("--isa", "TABLE", "kernels for this instruction set (default: the best that runs here)",

@@ -18,7 +18,7 @@ Q::Int start(const std::int32_t* half_sums, int halves, int half) {
 
 template <int H>
 struct Half {
-  static constexpr int value = H;
+  static constexpr int kIndex = H;
 };
 
 // T tokens with P registers of weight rows, the first at row Q::kLanes * part.
@@ -36,7 +36,7 @@ void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int
     const auto row = [w](int at, int p) { return Q::load_f(w + at + 4 * Q::kLanes * p); };
     Q::Flt sum[T][P] = {};
     const auto add_half = [&](auto half) {
-      constexpr int h = decltype(half)::value;
+      constexpr int h = decltype(half)::kIndex;
       Q::Int dot[T][P];
       for (int t = 0; t < T; ++t)
         for (int p = 0; p < P; ++p) dot[t][p] = start<K>(x[t].half_sums + 2 * b, kHalves, h);

@@ -308,9 +308,9 @@ struct ExpandAvx2 {
     for (int i = 0; i < n; ++i)
       s[i] = subscales_of(kType, at + static_cast<std::size_t>(i) * row_bytes);
     for (int h = 0; h < K::kSubs; ++h) {
-      fill_subs<K>(s, static_cast<std::size_t>(8 * h), n, to + K::kSub + 64 * h);
-      if (K::kMin)
-        fill_subs<K>(s, static_cast<std::size_t>(16 + 8 * h), n, to + K::kSubMin + 64 * h);
+      const std::size_t at_sub = std::size_t{8} * static_cast<unsigned>(h);
+      fill_subs<K>(s, at_sub, n, to + K::kSub + 64 * h);
+      if (K::kMin) fill_subs<K>(s, 16 + at_sub, n, to + K::kSubMin + 64 * h);
     }
     __m256 d, m = _mm256_setzero_ps();
     fill_heads<kType>(at, n, &d, &m);
