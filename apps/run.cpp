@@ -42,10 +42,12 @@ const char* reason_text(DoneReason reason) {
 
 std::string stats_text(const Done& d) {
   const auto rate = [](double n, double seconds) { return seconds > 0 ? n / seconds : 0; };
+  const std::string drafts =
+      d.drafted > 0 ? fmt::format(" ({} of {} drafts right)", d.accepted, d.drafted) : "";
   return fmt::format(
-      "prompt {} tokens ({} reused), {:.1f} tok/s; answer {} tokens, {:.1f} tok/s; {}",
+      "prompt {} tokens ({} reused), {:.1f} tok/s; answer {} tokens, {:.1f} tok/s{}; {}",
       d.prompt_tokens, d.reused_tokens, rate(d.prompt_tokens - d.reused_tokens, d.prompt_seconds),
-      d.ids.size(), rate(static_cast<double>(d.ids.size()), d.answer_seconds),
+      d.ids.size(), rate(static_cast<double>(d.ids.size()), d.answer_seconds), drafts,
       reason_text(d.reason));
 }
 
@@ -176,6 +178,9 @@ void add_run(CLI::App& app, Action& action) {
                 "with --jsonl: log-probabilities, and those of the N best")
       ->type_name("N")
       ->check(range(0, 1000));
+  c->add_flag(
+      "--no-lookup", [f](std::int64_t) { f->with.options.lookup = false; },
+      "do not try ids that stood in the text before (same answer, other speed)");
   c->add_flag("--stats", f->stats, "speed on standard error at the end");
   c->add_flag("-q,--quiet", f->quiet, "no notes on standard error");
   f->sampling.add(*c);

@@ -26,8 +26,9 @@ struct EngineOptions {
   std::string isa;         // kernel table by name; empty = the best that runs here
   ActKind act = ActKind::Int8;
   KvKind kv = KvKind::F16;
-  int context = 0;  // positions; 0 = what fits in half of the free memory
-  int chunk = 0;    // most prompt rows in one forward pass; 0 = a good number
+  int context = 0;     // positions; 0 = what fits in half of the free memory
+  int chunk = 0;       // most prompt rows in one forward pass; 0 = a good number
+  bool lookup = true;  // try what stood in the text before as the next ids; same answer, sooner
 };
 
 // Bytes, stated before they are taken.
@@ -99,7 +100,8 @@ struct Done {
   std::string stop_text;     // which stop text, for StopText
   std::vector<TokenId> ids;  // the answer, with its end token if there was one
   int prompt_tokens = 0;
-  int reused_tokens = 0;  // prompt tokens whose keys and values were still there
+  int reused_tokens = 0;          // prompt tokens whose keys and values were still there
+  int drafted = 0, accepted = 0;  // ids tried from the text before, and those that were right
   double prompt_seconds = 0, answer_seconds = 0;
 };
 

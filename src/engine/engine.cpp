@@ -10,6 +10,7 @@
 #include <span>
 
 #include "base/fp_env.h"
+#include "engine/lookup.h"
 #include "engine/runner.h"
 #include "engine/sampler.h"
 #include "engine/stop.h"
@@ -33,7 +34,7 @@ bool cancelled(const Request& r) {
 
 class LocalEngine final : public Engine {
  public:
-  LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer);
+  LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer, bool lookup);
 
   const EngineInfo& info() const override { return info_; }
   Sampling default_sampling() const override;
@@ -46,7 +47,11 @@ class LocalEngine final : public Engine {
   Result<bool> read_prompt(const Request& request, const OnEvent& on_event, Done& done);
   Result<Done> answer(const Request& request, const OnEvent& on_event, Done done);
   TextPiece piece_of(const Request& request, TokenId id, std::string text) const;
-  Status feed_one(TokenId id);
+  std::size_t room_for_drafts(const Request& request, const Done& done) const;
+  Status advance(TokenId id, std::size_t room, Done& done);
+  Status feed(std::span<const TokenId> ids);
+  bool take_row(TokenId id);
+  void drop_drafts();
   bool ends_answer(TokenId id) const {
     return std::find(end_ids_.begin(), end_ids_.end(), id) != end_ids_.end();
   }
@@ -56,16 +61,27 @@ class LocalEngine final : public Engine {
   StyleChoice style_;
   std::vector<TokenId> end_ids_;
   EngineInfo info_;
-  std::vector<TokenId> held_;  // ids whose keys and values the cache holds
+  std::vector<TokenId> held_;  // ids whose keys and values the cache holds; drafts not among them
   std::vector<float> row_;     // logits of the last position, [V]
+
+  // Speculation: ids that were run ahead, and the logits after each of them.
+  bool lookup_on_;
+  Lookup lookup_;
+  Pace pace_;
+  std::vector<TokenId> draft_;
+  std::vector<std::vector<float>> draft_rows_;
+  std::size_t right_ = 0;     // ids of draft_ that were chosen
+  double draft_seconds_ = 0;  // of the pass that ran them
 };
 
-LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer)
+LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer,
+                         bool lookup)
     : runner_(std::move(runner)),
       tokenizer_(std::move(tokenizer)),
       style_(choose_style(*tokenizer_, runner_->model().file().chat_template,
                           runner_->config().ple_dim > 0)),
-      end_ids_(end_ids(*tokenizer_, generation_defaults(runner_->model().file()).eos)) {
+      end_ids_(end_ids(*tokenizer_, generation_defaults(runner_->model().file()).eos)),
+      lookup_on_(lookup) {
   const Config& c = runner_->config();
   info_ = {.family = c.family,
            .variant = c.variant,
@@ -161,17 +177,69 @@ TextPiece LocalEngine::piece_of(const Request& r, TokenId id, std::string text) 
   return piece;
 }
 
-// Runs one chosen token; row_ becomes the logits after it.
-Status LocalEngine::feed_one(TokenId id) {
+// Runs an id and drafts; row_ and draft_rows_ become the logits after them.
+Status LocalEngine::feed(std::span<const TokenId> ids) {
+  draft_rows_.resize(ids.size() - 1);
   Runner::Hooks hooks;
-  hooks.rows = [&](int, ConstMat logits) {
-    const auto last = logits.row_span(0);
-    row_.assign(last.begin(), last.end());
+  hooks.rows = [&](int first, ConstMat logits) {
+    for (int r = 0; r < logits.rows; ++r) {
+      const auto from = logits.row_span(r);
+      const auto at = static_cast<std::size_t>(first + r);
+      (at == 0 ? row_ : draft_rows_[at - 1]).assign(from.begin(), from.end());
+    }
     return true;
   };
-  const Status status = runner_->feed({&id, 1}, 0, hooks);
-  if (status) held_.push_back(id);
-  return status;
+  return runner_->feed(ids, 0, hooks);
+}
+
+// Whether `id` is the next of the drafts; then row_ is the logits after it.
+bool LocalEngine::take_row(TokenId id) {
+  if (right_ == draft_.size() || draft_[right_] != id) return false;
+  row_.swap(draft_rows_[right_++]);
+  return true;
+}
+
+// The cache forgets drafts that were not chosen.
+void LocalEngine::drop_drafts() {
+  if (!draft_.empty()) {
+    pace_.tried(static_cast<int>(draft_.size()), static_cast<int>(right_), draft_seconds_);
+    BEZEL_CHECK(runner_->rewind(static_cast<int>(held_.size())));  // less than a chunk
+  }
+  draft_.clear();
+  right_ = 0;
+}
+
+// Ids that may be run ahead behind the next one: neither context nor answer ends before them.
+std::size_t LocalEngine::room_for_drafts(const Request& r, const Done& done) const {
+  std::size_t room = static_cast<std::size_t>(info_.context) - held_.size() - 1;
+  if (r.max_tokens > 0)
+    room = std::min(room, static_cast<std::size_t>(r.max_tokens) - done.ids.size() - 1);
+  return lookup_on_ ? std::min(room, static_cast<std::size_t>(runner_->max_read() - 1)) : 0;
+}
+
+// Goes one chosen id further; row_ becomes the logits after it. Runs at most `room` drafts.
+Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
+  lookup_.push(id);
+  if (take_row(id)) {
+    held_.push_back(id);
+    ++done.accepted;
+    return Ok{};
+  }
+  drop_drafts();
+  if (room > 0) draft_ = lookup_.draft(std::min(static_cast<int>(room), pace_.wanted()));
+  std::vector<TokenId> ids = {id};
+  ids.insert(ids.end(), draft_.begin(), draft_.end());
+  const auto start = Clock::now();
+  const Status status = feed(ids);
+  draft_seconds_ = seconds_since(start);
+  if (!status) {
+    draft_.clear();
+    return status;
+  }
+  if (draft_.empty()) pace_.plain(draft_seconds_);
+  done.drafted += static_cast<int>(draft_.size());
+  held_.push_back(id);
+  return Ok{};
 }
 
 Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done done) {
@@ -179,6 +247,10 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done
   Sampler sampler(r.sampling, runner_->config().suppress, r.prompt);
   StopScanner stop(r.stop);
   Detokenizer text(*tokenizer_, r.show_markers);
+  lookup_ = Lookup();
+  lookup_.push(r.prompt);
+  draft_.clear();
+  right_ = 0;
   std::optional<DoneReason> reason;
   while (!reason) {
     BEZEL_TRY(const TokenId id, sampler.choose(row_, held_.size()));
@@ -194,13 +266,14 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done
       reason = DoneReason::Cancelled;
     } else if (static_cast<int>(done.ids.size()) == r.max_tokens) {
       reason = DoneReason::MaxTokens;
-    } else if (runner_->length() == info_.context) {
+    } else if (static_cast<int>(held_.size()) == info_.context) {
       reason = DoneReason::ContextFull;
-    } else if (const Status fed = feed_one(id); !fed) {
+    } else if (const Status fed = advance(id, room_for_drafts(r, done), done); !fed) {
       held_.resize(static_cast<std::size_t>(runner_->length()));
       return fed.error();
     }
   }
+  drop_drafts();
   std::string rest = stop.push(text.finish());  // in this order: finish() gives out what is held
   rest += stop.finish();
   if (stop.stopped()) reason = DoneReason::StopText;
@@ -232,11 +305,14 @@ Result<Done> LocalEngine::generate(const Request& request, const OnEvent& on_eve
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
-  BEZEL_TRY(std::unique_ptr<Runner> runner, Runner::open({.engine = options, .tokenizer = true}));
+  BEZEL_TRY(std::unique_ptr<Runner> runner,
+            Runner::open({.engine = options,
+                          .last_rows = options.lookup ? 1 + Pace::kLongest : 1,
+                          .tokenizer = true}));
   try {
     BEZEL_TRY(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::load(runner->model().file()));
     return std::unique_ptr<Engine>(
-        std::make_unique<LocalEngine>(std::move(runner), std::move(tokenizer)));
+        std::make_unique<LocalEngine>(std::move(runner), std::move(tokenizer), options.lookup));
   } catch (const std::bad_alloc&) {
     return Error{Errc::NoMemory, "not enough memory for the tokenizer", options.model_path};
   }

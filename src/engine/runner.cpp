@@ -82,7 +82,7 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.kv = dtype_of(o.kv);
   shape.chunk = o.chunk > 0 ? o.chunk : default_chunk(model->config().vocab, options.every_row);
   shape.chunk = std::min(shape.chunk, wanted > 0 ? wanted : model->config().context);
-  shape.max_read = options.every_row ? shape.chunk : 1;
+  shape.max_read = options.every_row ? shape.chunk : std::min(options.last_rows, shape.chunk);
   shape.tokenizer = options.tokenizer;
   BEZEL_TRY(const int context, choose_context(*model, shape, wanted));
   shape.chunk = std::min(shape.chunk, context);

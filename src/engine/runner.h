@@ -20,6 +20,7 @@ struct RunnerOptions {
   int positions =
       0;  // with a context of 0: exactly this many; with another: at most that many; 0 = any
   bool every_row = false;  // logits of every row will be read, not only of a chunk's last
+  int last_rows = 1;       // without every_row: so many rows at the end of a feed may be read
   bool tokenizer = false;  // for the memory plan
 };
 
@@ -34,6 +35,7 @@ class Runner {
   const KernelTable& table() const { return *table_; }
   int threads() const { return shape_.threads; }
   int chunk() const { return shape_.chunk; }
+  int max_read() const { return shape_.max_read; }  // most rows that one chunk may read
   int context() const { return context_; }
   MemoryPlan memory() const { return plan_memory(*model_, shape_, context_); }
   int length() const { return kv_->length(0); }  // positions held
