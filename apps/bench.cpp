@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/pool.h"
 #include "common.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 
 namespace bezel::app {
 

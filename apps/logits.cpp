@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 #include "formats/tensor_file.h"
 
 namespace bezel::app {

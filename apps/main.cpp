@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <new>
 #include <string>
 
@@ -50,6 +51,11 @@ int usage_error(const CLI::App& app, const CLI::ParseError& error) {
   return kUsage;
 }
 
+bool has_command(const CLI::App& app, const std::string& name) {
+  const auto all = app.get_subcommands([](const CLI::App*) { return true; });
+  return std::any_of(all.begin(), all.end(), [&](const auto* c) { return c->get_name() == name; });
+}
+
 int run_program(int argc, char** argv) {
   CLI::App app{kDescription, "bezel"};
   app.footer(kFooter);
@@ -66,6 +72,11 @@ int run_program(int argc, char** argv) {
   add_logits(app, action);
   add_completion(app, action);
   app.require_subcommand(0, 1);
+  if (argc > 1 && argv[1][0] != '-' && !has_command(app, argv[1])) {
+    std::fprintf(stderr, "bezel: there is no command \"%s\"; see `bezel --help`\n",
+                 one_line(argv[1]).c_str());
+    return kUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

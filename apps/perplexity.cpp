@@ -8,7 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "common.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 #include "kernels/math/precise.h"
 #include "text/tokenizer.h"
 

@@ -12,7 +12,7 @@
 #include "base/fp_env.h"
 #include "engine/lookup.h"
 #include "engine/runner.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 #include "engine/stop.h"
 #include "text/prompt.h"
 #include "text/tokenizer.h"

@@ -35,6 +35,7 @@ TEST(BadInput, UnknownCommandsAndFlagsAreNamed) {
        {Words{"nonsense"}, Words{"nonsense", base_model()},
         Words{"run", base_model(), "-q", "x", "nonsense"}, Words{"show", base_model(), "nonsense"}})
     EXPECT_TRUE(has(complaint(words), "nonsense"));
+  EXPECT_TRUE(has(complaint({"rnu", base_model(), "x"}), "there is no command \"rnu\""));
   const TempFolder folder;
   EXPECT_TRUE(has(complaint({"--nonsense"}), "--nonsense"));
   for (const Command& c : commands(folder)) {

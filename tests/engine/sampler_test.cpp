@@ -1,5 +1,5 @@
 // The sampler against the rules in their plainest form.
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <map>
 
 #include "engine/harness.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 
 namespace bezel::test {
 namespace {

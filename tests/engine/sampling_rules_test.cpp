@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "engine/harness.h"
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 
 namespace bezel::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "engine/sampler.h"
+#include "engine/sampling/sampler.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 #include <limits>
 
 #include "base/check.h"
-#include "engine/random.h"
+#include "engine/sampling/random.h"
 #include "kernels/math/precise.h"
 
 namespace bezel {
