@@ -52,24 +52,6 @@ class Lowering {
     return steps_ <= kMaxSteps;
   }
 
-  // The schema a local reference names, or null.
-  const Json& target(const std::string& reference) const {
-    static const Json null;
-    if (reference.empty() || reference[0] != '#') return null;
-    const Json* at = &root_;
-    for (std::size_t i = 1; i < reference.size();) {
-      const std::size_t end = std::min(reference.find('/', i + 1), reference.size());
-      std::string key;
-      for (std::size_t k = i + 1; k < end; ++k) {
-        const bool escape = reference[k] == '~' && k + 1 < end;
-        key += escape ? (reference[++k] == '1' ? '/' : '~') : reference[k];
-      }
-      at = &member(*at, key);
-      i = end;
-    }
-    return *at;
-  }
-
   // Members of `from` that `to` does not have; properties and required are joined.
   static void merge(Json& to, const Json& from) {
     for (const auto& [key, value] : from.items()) {
@@ -93,7 +75,7 @@ class Lowering {
       const Json reference = s["$ref"];
       s.erase("$ref");
       const Json& found =
-          reference.is_string() ? target(reference.get_ref<const std::string&>()) : root_;
+          reference.is_string() ? pointed(root_, reference.get_ref<const std::string&>()) : root_;
       if (found.is_object() && reference.is_string() && take(found)) merge(s, found);
     }
     if (!s.contains("allOf")) return s;

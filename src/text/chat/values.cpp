@@ -194,6 +194,23 @@ const Json& member(const Json& object, std::string_view key) {
   return null;
 }
 
+const Json& pointed(const Json& root, std::string_view reference) {
+  static const Json null;
+  if (reference.empty() || reference[0] != '#') return null;
+  const Json* at = &root;
+  for (std::size_t i = 1; i < reference.size();) {
+    const std::size_t end = std::min(reference.find('/', i + 1), reference.size());
+    std::string key;
+    for (std::size_t k = i + 1; k < end; ++k) {
+      const bool escape = reference[k] == '~' && k + 1 < end;
+      key += escape ? (reference[++k] == '1' ? '/' : '~') : reference[k];
+    }
+    at = &member(*at, key);
+    i = end;
+  }
+  return *at;
+}
+
 std::vector<Member> sorted_members(const Json& object) {
   std::vector<std::pair<std::string, Member>> keyed;
   for (const auto& [name, value] : object.get_ref<const Json::object_t&>())

@@ -14,6 +14,8 @@ namespace bezel::chat {
 bool truthy(const Json& value);
 // The member, or null when `object` is no object or has no such key.
 const Json& member(const Json& object, std::string_view key);
+// The value that a local reference ("#/$defs/x") names inside `root`, or null.
+const Json& pointed(const Json& root, std::string_view reference);
 
 using Member = std::pair<const std::string*, const Json*>;
 // Members ordered by key without regard to case, those that are equal then as they stood: Jinja's
