@@ -1,4 +1,6 @@
 // bezel render: a conversation as the prompt that the model reads.
+#include "text/chat/render.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +11,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "input.h"
-#include "text/chat/render.h"
 #include "text/prompt.h"
 
 namespace bezel::app {

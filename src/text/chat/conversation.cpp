@@ -91,7 +91,9 @@ Status read_options(const Json& in, const std::string& where, Conversation& to) 
 
 }  // namespace
 
-std::string message_name(std::size_t index) { return fmt::format("messages[{}]", index); }
+std::string message_name(std::size_t index) {
+  return fmt::format("messages[{}]", index);
+}
 
 Result<Conversation> conversation_from(const Json& request) {
   if (!request.is_object()) return bad("a request must be an object with \"messages\"", "");

@@ -30,8 +30,8 @@ struct Message {
   std::vector<ToolCall> calls;
   std::vector<ToolResponse> responses;
   // Of a tool message:
-  Json call_id;           // which call it answers; null when the request has none
-  std::string tool_name;  // empty when the request has none
+  Json call_id;            // which call it answers; null when the request has none
+  std::string tool_name;   // empty when the request has none
   bool is_object = false;  // set by the cure: the content's members are the result's members
 
   bool is_system() const { return role == "system" || role == "developer"; }

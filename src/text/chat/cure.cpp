@@ -118,17 +118,20 @@ class Matching {
     for (std::size_t j = begin; j < end; ++j) {
       const Message& m = messages_[j];
       if (m.call_id.is_null()) continue;
-      match(call_of_[j - begin], [&](const ToolCall& c) { return c.id == m.call_id; }, true);
+      match(
+          call_of_[j - begin], [&](const ToolCall& c) { return c.id == m.call_id; }, true);
       if (call_of_[j - begin] == calls_.size() && all_named)
         return bad(fmt::format("this result answers the call {}, which messages[{}] does not make",
                                dump_json(m.call_id), caller_),
                    message_name(j));
     }
     for (std::size_t j = begin; j < end; ++j)
-      match(call_of_[j - begin],
-            [&](const ToolCall& c) { return c.name == messages_[j].tool_name; }, false);
+      match(
+          call_of_[j - begin], [&](const ToolCall& c) { return c.name == messages_[j].tool_name; },
+          false);
     for (std::size_t j = begin; j < end; ++j) {
-      match(call_of_[j - begin], [](const ToolCall&) { return true; }, false);
+      match(
+          call_of_[j - begin], [](const ToolCall&) { return true; }, false);
       if (call_of_[j - begin] == calls_.size())
         return bad("there are more results than calls; this one answers none", message_name(j));
     }
@@ -213,7 +216,8 @@ void name_responses(std::vector<Message>& messages) {
 
 Status check_gemma3(const Conversation& c) {
   if (truthy(c.tools))
-    return Error{Errc::Unsupported, "Gemma 3's template has no place for tools; leave them out", ""};
+    return Error{Errc::Unsupported, "Gemma 3's template has no place for tools; leave them out",
+                 ""};
   if (c.messages.size() == 1 && c.messages[0].role == "system")
     return bad("Gemma 3 puts the system text into the first user message; add a user message", "");
   for (std::size_t i = 0; i < c.messages.size(); ++i)

@@ -90,7 +90,8 @@ class Declaration {
       quoted(text_of(r, "description"));
       out_.text(",");
     }
-    if (const Json& type = member(r, "type"); type.is_string() && upper(type.get<std::string>()) == "OBJECT") {
+    if (const Json& type = member(r, "type");
+        type.is_string() && upper(type.get<std::string>()) == "OBJECT") {
       out_.text("type:");
       quoted("OBJECT");
       out_.text("}");
@@ -129,7 +130,8 @@ class Declaration {
       value(member(schema, "enum"));
       out_.text(",");
     }
-    if (const Json& all = member(schema, "items"); kind == "ARRAY" && all.is_object() && truthy(all)) {
+    if (const Json& all = member(schema, "items");
+        kind == "ARRAY" && all.is_object() && truthy(all)) {
       items(all, depth);
       out_.text(",");
     }

@@ -11,7 +11,7 @@
 namespace bezel::chat {
 namespace {
 
-constexpr int kMaxDepth = 48;           // of schemas, references followed
+constexpr int kMaxDepth = 48;              // of schemas, references followed
 constexpr std::size_t kMaxSteps = 400000;  // values copied for one tool, 64 bytes of text as one
 
 std::size_t weight(const Json& value) {
@@ -24,9 +24,9 @@ std::size_t weight(const Json& value) {
 
 // Constraints that are told in words: `minimum 1`.
 constexpr std::string_view kTold[] = {
-    "default",   "format",    "pattern",   "minimum",     "maximum",  "exclusiveMinimum",
-    "minLength", "maxLength", "minItems",  "maxItems",    "exclusiveMaximum", "multipleOf",
-    "uniqueItems", "minProperties", "maxProperties"};
+    "default",          "format",     "pattern",     "minimum",       "maximum",
+    "exclusiveMinimum", "minLength",  "maxLength",   "minItems",      "maxItems",
+    "exclusiveMaximum", "multipleOf", "uniqueItems", "minProperties", "maxProperties"};
 
 class Lowering {
  public:
@@ -82,8 +82,7 @@ class Lowering {
     const Json all = s["allOf"];
     s.erase("allOf");
     for (const Json& part : all)
-      if (part.is_object() && depth < kMaxDepth && take(part))
-        merge(s, flat(part, depth + 1));
+      if (part.is_object() && depth < kMaxDepth && take(part)) merge(s, flat(part, depth + 1));
     return s;
   }
 
@@ -180,7 +179,8 @@ class Lowering {
       if (!s.contains(key)) continue;
       const Json& value = s[std::string(key)];
       notes.push_back(fmt::format(
-          "{} {}", key, value.is_string() && key != "default" ? value.get<std::string>() : dump_json(value)));
+          "{} {}", key,
+          value.is_string() && key != "default" ? value.get<std::string>() : dump_json(value)));
       s.erase(std::string(key));
     }
   }

@@ -22,13 +22,13 @@ Result<std::vector<TokenId>> Pieces::ids(const Tokenizer& tokenizer) const {
       out.push_back(*id);
     } else {
       const bool turn = p.text.find("turn") != std::string::npos || p.text == "<bos>";
-      return Error{Errc::Unsupported,
-                   turn ? fmt::format("the vocabulary has no {}, so this model cannot chat; use it "
-                                      "with a plain prompt",
-                                      p.text)
-                        : fmt::format("the vocabulary has no {}, which this conversation needs",
-                                      p.text),
-                   ""};
+      return Error{
+          Errc::Unsupported,
+          turn ? fmt::format("the vocabulary has no {}, so this model cannot chat; use it "
+                             "with a plain prompt",
+                             p.text)
+               : fmt::format("the vocabulary has no {}, which this conversation needs", p.text),
+          ""};
     }
   }
   return out;

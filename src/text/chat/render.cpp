@@ -71,9 +71,10 @@ Status write_content(Pieces& to, const Message& m, bool is_answer, const std::st
     } else if (const auto marker = placeholder(type); !marker.empty()) {
       to.marker(marker);
     } else {
-      return bad("a content part must have the type text, image, image_url, audio, input_audio or "
-                 "video",
-                 fmt::format("{}.content[{}]", where, i));
+      return bad(
+          "a content part must have the type text, image, image_url, audio, input_audio or "
+          "video",
+          fmt::format("{}.content[{}]", where, i));
     }
   }
   return Ok{};

@@ -39,8 +39,8 @@ bool write_value(Pieces& to, const Json& value, bool quote_keys, int depth = 0);
 Result<Conversation> cured(Conversation conversation, PromptStyle style);
 
 // A tool whose schema says only what a declaration can: references are put in place, alternatives
-// become one type that may be nullable, and what would be lost (bounds, defaults, formats, patterns,
-// enums that are no texts) is told in the description.
+// become one type that may be nullable, and what would be lost (bounds, defaults, formats,
+// patterns, enums that are no texts) is told in the description.
 Json lower_tool(const Json& tool);
 
 }  // namespace chat

@@ -116,7 +116,8 @@ bool is_space(std::uint32_t c) {
 // repr(double): fixed notation for exponents from -4 to 15, with ".0" where no fraction is.
 std::string float_text(double value) {
   char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
   std::string_view shown(buffer, static_cast<std::size_t>(end.ptr - buffer));
   const std::string sign = shown.front() == '-' ? "-" : "";
   shown.remove_prefix(sign.size());
@@ -132,7 +133,8 @@ std::string float_text(double value) {
     if (n > 1) digits.insert(1, ".");
     return sign + digits + std::string(shown.substr(e));
   }
-  if (exponent < 0) return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
+  if (exponent < 0)
+    return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
   if (n <= exponent + 1)
     return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - n), '0') + ".0";
   digits.insert(static_cast<std::size_t>(exponent + 1), ".");

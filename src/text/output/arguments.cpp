@@ -11,9 +11,15 @@ namespace {
 constexpr std::size_t kMaxDepth = 100;  // brackets deeper than this are text
 constexpr char kMarker = 1;             // quote_ for <|"|>
 
-bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
-bool is_closer(char c) { return c == '}' || c == ']' || c == ')'; }
-char closer_of(char bracket) { return bracket == '{' ? '}' : bracket == '[' ? ']' : ')'; }
+bool is_space(char c) {
+  return c == ' ' || (c >= '\t' && c <= '\r');
+}
+bool is_closer(char c) {
+  return c == '}' || c == ']' || c == ')';
+}
+char closer_of(char bracket) {
+  return bracket == '{' ? '}' : bracket == '[' ? ']' : ')';
+}
 
 std::string_view trimmed(std::string_view s, std::string_view extra = "") {
   const auto drop = [&](char c) { return is_space(c) || extra.find(c) != std::string_view::npos; };
@@ -32,16 +38,26 @@ Arguments::Arguments(const Json* schema, char bracket) : root_(schema) {
 void Arguments::text(char c) {
   if (complete()) return;
   switch (state_) {
-    case State::Key: return key_start(c);
-    case State::BareKey: return bare_key(c);
-    case State::QuotedKey: return quoted_key(c);
-    case State::AfterKey: return after_key(c);
-    case State::Value: return value_start(c);
-    case State::String: return string(c);
-    case State::Quoted: return quoted(c);
-    case State::QuoteEnd: return quote_end(c);
-    case State::Bare: return bare(c);
-    case State::AfterValue: return after_value(c);
+    case State::Key:
+      return key_start(c);
+    case State::BareKey:
+      return bare_key(c);
+    case State::QuotedKey:
+      return quoted_key(c);
+    case State::AfterKey:
+      return after_key(c);
+    case State::Value:
+      return value_start(c);
+    case State::String:
+      return string(c);
+    case State::Quoted:
+      return quoted(c);
+    case State::QuoteEnd:
+      return quote_end(c);
+    case State::Bare:
+      return bare(c);
+    case State::AfterValue:
+      return after_value(c);
   }
 }
 
@@ -56,8 +72,10 @@ void Arguments::quote() {
     case State::QuotedKey:
       if (quote_ == kMarker) state_ = State::AfterKey;
       return;
-    case State::Value: return begin_string();
-    case State::String: return end_string();
+    case State::Value:
+      return begin_string();
+    case State::String:
+      return end_string();
     case State::Quoted:
       if (held_.empty()) return begin_string();
       [[fallthrough]];
@@ -72,7 +90,8 @@ void Arguments::quote() {
       return;
     case State::BareKey:
     case State::AfterKey:
-    case State::AfterValue: return;  // a stray one
+    case State::AfterValue:
+      return;  // a stray one
   }
 }
 
@@ -98,7 +117,8 @@ void Arguments::key_start(char c) {
 
 void Arguments::bare_key(char c) {
   if (c == ':') return end_key(fitting_key());
-  if (c == '=' && (in_parentheses() || declared(trimmed(held_, ",")))) return end_key(fitting_key());
+  if (c == '=' && (in_parentheses() || declared(trimmed(held_, ","))))
+    return end_key(fitting_key());
   if (c == '}' || (c == ')' && in_parentheses() && stack_.size() == 1)) {
     key_without_value(trimmed(held_, ","));
     return close(c);
@@ -357,8 +377,8 @@ void Arguments::write_typed(std::string_view text) {
   begin_value();
   const bool any = types == 0 || (types & kStringType) != 0;
   const bool whole = text.find_first_of(".eE") == std::string_view::npos;
-  const bool number = is_number(text) && ((types & kNumberType) != 0 ||
-                                          ((types & kIntegerType) != 0 && whole));
+  const bool number =
+      is_number(text) && ((types & kNumberType) != 0 || ((types & kIntegerType) != 0 && whole));
   const bool boolean = (types & kBooleanType) != 0 && (text == "true" || text == "false");
   if (!any && (number || boolean)) {
     json_ += text;
@@ -367,7 +387,9 @@ void Arguments::write_typed(std::string_view text) {
   }
 }
 
-void Arguments::write_quoted() { write_typed(quote_ == '"' ? unescaped(held_) : held_); }
+void Arguments::write_quoted() {
+  write_typed(quote_ == '"' ? unescaped(held_) : held_);
+}
 
 // ---- the end
 
@@ -394,7 +416,9 @@ void Arguments::end(bool cut_off) {
       if (!cut_off) strip_closers(unfinished);
       state_ == State::String ? end_string() : write_quoted();
       break;
-    case State::QuoteEnd: write_quoted(); break;
+    case State::QuoteEnd:
+      write_quoted();
+      break;
     case State::Bare:
       if (runs_on()) {
         if (!cut_off) strip_closers(held_);
@@ -414,7 +438,8 @@ void Arguments::end(bool cut_off) {
       break;
     case State::Key:
     case State::QuotedKey:
-    case State::AfterValue: break;
+    case State::AfterValue:
+      break;
   }
   while (!stack_.empty()) close_top();
 }

@@ -14,13 +14,14 @@ namespace bezel::output {
 // texts between <|"|> stream, all other values come when they are complete.
 class Arguments {
  public:
-  // After the opening `bracket`, `{` or `(`. `schema` of the parameters may be null; it is borrowed.
+  // After the opening `bracket`, `{` or `(`. `schema` of the parameters may be null; it is
+  // borrowed.
   Arguments(const Json* schema, char bracket);
 
   void text(char c);  // one byte of whole UTF-8
   void quote();       // the control token <|"|>
-  // The call is over before its last bracket. `cut_off`: by the length limit, so that the last value
-  // may be unfinished; otherwise the model ended it and forgot the closing.
+  // The call is over before its last bracket. `cut_off`: by the length limit, so that the last
+  // value may be unfinished; otherwise the model ended it and forgot the closing.
   void end(bool cut_off);
 
   bool complete() const { return stack_.empty(); }
@@ -29,15 +30,15 @@ class Arguments {
 
  private:
   enum class State {
-    Key,         // at the start of a key or a closing bracket
+    Key,  // at the start of a key or a closing bracket
     BareKey,
-    QuotedKey,   // between quotes of the kind quote_
-    AfterKey,    // after a quoted key: `:` is due
-    Value,       // at the start of a value
-    String,      // between <|"|>
-    Quoted,      // a value between quotes of the kind quote_
-    QuoteEnd,    // after what may be its closing quote
-    Bare,        // a value without quotes
+    QuotedKey,  // between quotes of the kind quote_
+    AfterKey,   // after a quoted key: `:` is due
+    Value,      // at the start of a value
+    String,     // between <|"|>
+    Quoted,     // a value between quotes of the kind quote_
+    QuoteEnd,   // after what may be its closing quote
+    Bare,       // a value without quotes
     AfterValue,
   };
   struct Frame {
@@ -82,9 +83,9 @@ class Arguments {
   std::vector<Frame> stack_;
   State state_ = State::Key;
   std::string json_;
-  std::string held_;    // key, or value that is not decided yet
-  std::string tail_;    // closing brackets at the end of a string: perhaps those of the call
-  std::string key_;     // of the value to come
+  std::string held_;  // key, or value that is not decided yet
+  std::string tail_;  // closing brackets at the end of a string: perhaps those of the call
+  std::string key_;   // of the value to come
   const Json* schema_ = nullptr;  // of the value to come
   std::size_t comma_ = 0;         // where a bare text may end: its last comma
   bool has_key_ = false, streams_ = false, escape_ = false;

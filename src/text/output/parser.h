@@ -27,8 +27,8 @@ enum class Finish { Stop, ToolCalls, Length };
 
 struct Options {
   Start start = Start::Content;
-  // Thinking was asked for: an answer that begins with "thought" and a newline is a thought although
-  // its control token is missing.
+  // Thinking was asked for: an answer that begins with "thought" and a newline is a thought
+  // although its control token is missing.
   bool thinking = false;
   Json tools;  // as in requests; types arguments and names tools. May be null
 };
@@ -54,15 +54,15 @@ class Parser {
  private:
   enum class State {
     Content,
-    Label,     // after <|channel>: the channel's name
+    Label,  // after <|channel>: the channel's name
     Thought,
-    Head,      // after <|tool_call>: `call:name` up to `{`
+    Head,  // after <|tool_call>: `call:name` up to `{`
     Arguments,
-    Done,      // arguments are complete, <tool_call|> is due
-    After,     // after a call
-    Raw,       // a call that cannot be understood: its text is content
-    Role,      // after <|turn>: the role's name
-    Ignored,   // after <|tool_response>: only calls count
+    Done,     // arguments are complete, <tool_call|> is due
+    After,    // after a call
+    Raw,      // a call that cannot be understood: its text is content
+    Role,     // after <|turn>: the role's name
+    Ignored,  // after <|tool_response>: only calls count
     Over,
   };
 
@@ -77,11 +77,8 @@ class Parser {
   void think(std::string_view s);  // thought, with a newline at its end held back
   void end_thought();
   void flush_label();
-  bool open_head(char bracket);  // false: no tool's name stands there
   std::string_view head_name() const;
-  void end_head();
   void give_up_head();
-  void begin_call(std::string_view name);
   void begin_arguments(std::string_view name, char bracket);
   void fragments();
   void end_call(bool cut_off);
@@ -102,10 +99,11 @@ class Parser {
   std::unique_ptr<Arguments> arguments_;
   int calls_ = 0;
   bool stopped_ = false, newline_ = false, said_ = false;
-  bool skip_space_ = false;   // white space is dropped: after a thought
-  bool bare_call_ = false;    // `call:name{` may follow without its control token
-  bool bare_label_ = false;   // "thought\n" may follow without its control token
-  bool bare_head_ = false;    // the head in held_ has no control token
+  std::string after_;        // what came after <tool_call|> inside a text
+  bool closing_ = false;     // that marker was there: the text ends at it, or goes on
+  bool skip_space_ = false;  // white space is dropped: after a thought
+  bool bare_call_ = false;   // `call:name{` may follow without its control token
+  bool bare_label_ = false;  // "thought\n" may follow without its control token
 };
 
 // For ids. Borrows the tokenizer and the parser.

@@ -32,7 +32,8 @@ unsigned type_of_value(const Json& v) {
 unsigned stated_types(const Json& schema, int depth) {
   const Json& type = chat::member(schema, "type");
   unsigned bits = type_bit(type);
-  for (std::size_t i = 0; type.is_array() && i < type.size() && i < 16; ++i) bits |= type_bit(type[i]);
+  for (std::size_t i = 0; type.is_array() && i < type.size() && i < 16; ++i)
+    bits |= type_bit(type[i]);
   if (bits != 0) return bits;
   if (schema.contains("const")) return type_of_value(schema["const"]);
   const Json& values = chat::member(schema, "enum");

@@ -23,7 +23,7 @@ unsigned types_of(const Json* schema, int depth = 0);
 bool is_number(std::string_view text);  // a JSON number that a double can hold
 // "true", "false" or "null" for the ways of writing them (also Python's); else empty.
 std::string_view literal_of(std::string_view text);
-std::string unescaped(std::string_view text);  // JSON's escapes; what is none stays
+std::string unescaped(std::string_view text);    // JSON's escapes; what is none stays
 void append_escaped(std::string& json, char c);  // a byte inside a JSON text
 
 }  // namespace bezel::output
