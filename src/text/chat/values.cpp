@@ -130,14 +130,14 @@ std::string float_text(double value) {
                   exponent);
   const auto n = static_cast<int>(digits.size());
   if (exponent < -4 || exponent >= 16) {
-    if (n > 1) digits.insert(1, ".");
+    if (n > 1) digits.insert(1, 1, '.');
     return sign + digits + std::string(shown.substr(e));
   }
   if (exponent < 0)
     return sign + "0." + std::string(static_cast<std::size_t>(-exponent - 1), '0') + digits;
   if (n <= exponent + 1)
     return sign + digits + std::string(static_cast<std::size_t>(exponent + 1 - n), '0') + ".0";
-  digits.insert(static_cast<std::size_t>(exponent + 1), ".");
+  digits.insert(static_cast<std::size_t>(exponent + 1), 1, '.');
   return sign + digits;
 }
 

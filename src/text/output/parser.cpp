@@ -354,7 +354,7 @@ void Parser::close_call() {
       held_.clear();
       begin_arguments(name, '{');
       end_call(false);
-    } else if (said.empty() || agree(said, "call:")) {
+    } else if (starts_with("call:", said)) {
       held_.clear();  // nothing was called
     } else {
       give_up_head();
@@ -432,7 +432,7 @@ void Parser::finish() {
   flush_utf8(true);
   if (state_ == State::Label) flush_label();
   if (state_ == State::Arguments) end_call(!closing_);
-  if (state_ == State::Head && !agree(trimmed(held_), "call:")) give_up_head();
+  if (state_ == State::Head && !starts_with("call:", trimmed(held_))) give_up_head();
   if (state_ == State::Content && !held_.empty()) say(std::exchange(held_, {}));
   if (state_ == State::Content || state_ == State::Raw) emit(Event::Kind::Text, space_);
   if (newline_) emit(Event::Kind::Thought, "\n");
