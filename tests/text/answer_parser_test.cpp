@@ -52,7 +52,8 @@ std::string parsed_as(const std::vector<Token>& tokens, const Options& options, 
   std::vector<output::Item> items;
   for (const auto& [text, special] : tokens) {
     for (std::size_t i = 0; i < text.size();) {
-      const std::size_t n = special ? text.size() : std::min<std::size_t>(cut(text.size() - i), text.size() - i);
+      const std::size_t n =
+          special ? text.size() : std::min<std::size_t>(cut(text.size() - i), text.size() - i);
       special ? parser.push_marker(text) : parser.push_text(std::string_view(text).substr(i, n));
       i += n;
       if (cut(2) == 1) output::join(items, parser.take());
