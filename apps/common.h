@@ -105,6 +105,8 @@ void add_bench(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);
 void add_perplexity(CLI::App& app, Action& action);
 void add_logits(CLI::App& app, Action& action);
+void add_render(CLI::App& app, Action& action);
+void add_parse(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
 }  // namespace bezel::app

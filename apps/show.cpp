@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/system.h"
 #include "common.h"
+#include "engine/lookup.h"
 #include "engine/plan.h"
 #include "formats/tensor_file.h"
 #include "model/model.h"
@@ -52,7 +53,7 @@ RunShape shape_of(const ShowFlags& f, const Model& model, bool tokenizer) {
   RunShape shape;
   shape.chunk = std::min(o.chunk > 0 ? o.chunk : default_chunk(model.config().vocab, false),
                          o.context > 0 ? o.context : model.config().context);
-  shape.max_read = 1;
+  shape.max_read = std::min(1 + Pace::kLongest, shape.chunk);  // as Engine::load, with drafts
   shape.threads = o.threads > 0 ? o.threads : usable_cores();
   shape.kv = dtype_of(o.kv);
   shape.tokenizer = tokenizer;
@@ -71,6 +72,7 @@ Status plan_into(Facts& facts, const ShowFlags& f) {
                       : fitting_context(*facts.model, shape,
                                         default_budget(free_memory_bytes(), facts.file_bytes));
   shape.chunk = std::min(shape.chunk, facts.context);
+  shape.max_read = std::min(shape.max_read, shape.chunk);
   facts.memory = plan_memory(*facts.model, shape, facts.context);
   return Ok{};
 }

@@ -33,9 +33,12 @@ MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
   plan.mapped = model.file().file_bytes;
   plan.kv = KvCache::plan_bytes(model.config(), 1, context, shape.chunk, shape.kv);
   plan.scratch = model.scratch_bytes(shape.chunk, shape.max_read, context, shape.threads);
-  if (shape.tokenizer)
-    plan.tokenizer = kPieceBytes * static_cast<std::uint64_t>(model.config().vocab);
+  const auto vocab = static_cast<std::uint64_t>(model.config().vocab);
   plan.base = kProgram + kPerThread * static_cast<std::uint64_t>(shape.threads);
+  if (shape.tokenizer) {  // an Engine, which keeps the logits of drafts
+    plan.tokenizer = kPieceBytes * vocab;
+    plan.base += sizeof(float) * vocab * static_cast<std::uint64_t>(shape.max_read - 1);
+  }
   return plan;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "bezel/result.h"
+#include "text/chat/render.h"
 #include "text/tokenizer.h"
 
 namespace bezel {
@@ -12,12 +13,6 @@ namespace bezel {
 struct Message {
   std::string role;  // "system" (or "developer"), "user", "assistant" (or "model")
   std::string text;
-};
-
-enum class PromptStyle {
-  Gemma4Large,  // 12B, 26B-A4B, 31B: an empty thought follows the generation prompt
-  Gemma4Small,  // E2B, E4B
-  Gemma3,
 };
 
 // Which style fits: by the markers the vocabulary has and by the template in the file. `warning` is

@@ -1,74 +1,25 @@
 // bezel tokenize: text to ids and back.
 #include <fmt/format.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <string>
 
 #include "base/file.h"
 #include "base/json.h"
-#include "common.h"
-#include "formats/tensor_file.h"
-#include "text/tokenizer.h"
+#include "input.h"
 
 namespace bezel::app {
 
 namespace {
-
-constexpr std::uint64_t kMaxInputBytes = std::uint64_t{4} << 30U;
-constexpr std::size_t kMaxLineBytes = std::size_t{1} << 30U;
 
 struct TokenizeFlags {
   std::string path;
   bool plain = false, decode = false, skip_special = false, jsonl = false;
 };
 
-bool ends_with(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-Result<std::unique_ptr<Tokenizer>> open_tokenizer(const std::string& path) {
-  if (ends_with(path, ".json") && !is_directory(path)) return Tokenizer::load_json(path);
-  if (is_directory(path) && is_file(path + "/tokenizer.json"))
-    return Tokenizer::load_json(path + "/tokenizer.json");
-  BEZEL_TRY(const TensorFile file, open_tensor_file(path));
-  return Tokenizer::load(file);
-}
-
 std::vector<TokenId> encode(const TokenizeFlags& f, const Tokenizer& t, std::string_view text) {
   return f.plain ? t.encode_plain(text) : t.encode(text);
 }
-
-// Lines of standard input, without their '\n'.
-class Lines {
- public:
-  Lines() = default;
-  ~Lines() { std::free(buffer_); }
-  Lines(const Lines&) = delete;
-  Lines& operator=(const Lines&) = delete;
-
-  // False at the end. The view holds until the next call.
-  bool next(std::string_view& line) {
-    errno = 0;
-    const ssize_t n = ::getline(&buffer_, &capacity_, stdin);
-    if (n < 0) {
-      if (std::feof(stdin) == 0) error_ = errno != 0 ? errno : EIO;
-      return false;
-    }
-    line = {buffer_, static_cast<std::size_t>(n)};
-    if (line.back() == '\n') line.remove_suffix(1);
-    return true;
-  }
-  int error() const { return error_; }  // why reading ended before the end; 0 when it did not
-
- private:
-  int error_ = 0;
-  char* buffer_ = nullptr;
-  std::size_t capacity_ = 0;
-};
 
 Result<std::string> text_line(const TokenizeFlags& f, const Tokenizer& t, const Json& in) {
   if (!in.is_object() || !in.contains("text") || !in["text"].is_string())
@@ -96,26 +47,19 @@ Result<std::string> ids_line(const TokenizeFlags& f, const Tokenizer& t, const J
 }
 
 int tokenize_lines(const TokenizeFlags& f, const Tokenizer& t) {
-  Lines lines;
-  std::string_view line;
-  for (std::size_t n = 1; lines.next(line); ++n) {
-    const std::string where = fmt::format("line {}", n);
+  return for_each_line([&](std::string_view line, const std::string& where) {
     auto in = parse_json(line, where, {.max_bytes = kMaxLineBytes});
     if (!in) return fail(in.error());
     auto out = f.decode ? ids_line(f, t, *in) : text_line(f, t, *in);
     if (!out) return fail({out.error().code, out.error().what, where});
-    if (!output().write(*out + "\n")) return kFailed;
-  }
-  if (const int error = lines.error(); error != 0)
-    return fail({Errc::Io, fmt::format("cannot read the file: {}", std::strerror(error)),
-                 "standard input"});
-  return kDone;
+    return output().write(*out + "\n") ? int{kDone} : int{kFailed};
+  });
 }
 
 int tokenize(const TokenizeFlags& f) {
-  auto tokenizer = open_tokenizer(f.path);
-  if (!tokenizer) return fail(tokenizer.error());
-  const Tokenizer& t = **tokenizer;
+  auto opened = open_tokenizer(f.path, false);
+  if (!opened) return fail(opened.error());
+  const Tokenizer& t = *opened->tokenizer;
   if (f.jsonl) return tokenize_lines(f, t);
   auto input = read_file("-", kMaxInputBytes);
   if (!input) return fail(input.error());
