@@ -106,7 +106,8 @@ class Lowering {
     }
     if (s.contains("type") && s["type"].is_array() && !inside_items) {
       std::vector<std::string> types;
-      for (const Json& t : s["type"]) {
+      const Json listed = s["type"];  // a copy: a new member moves the others
+      for (const Json& t : listed) {
         if (t == "null") {
           s["nullable"] = true;
         } else if (t.is_string()) {
