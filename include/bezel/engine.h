@@ -37,7 +37,7 @@ struct MemoryPlan {
   std::uint64_t kv = 0;         // keys and values when the context is full
   std::uint64_t scratch = 0;    // intermediate results of one forward pass
   std::uint64_t tokenizer = 0;  // estimate; 0 when none is loaded
-  std::uint64_t base = 0;       // program, threads' panels, tables: estimate
+  std::uint64_t base = 0;       // program, threads' panels, tables, logits of drafts: estimate
 
   std::uint64_t anonymous() const { return kv + scratch + tokenizer + base; }
 };

@@ -219,7 +219,7 @@ std::size_t LocalEngine::room_for_drafts(const Request& r, const Done& done) con
 
 // Goes one chosen id further; row_ becomes the logits after it. Runs at most `room` drafts.
 Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
-  lookup_.push(id);
+  if (lookup_on_) lookup_.push(id);
   if (take_row(id)) {
     held_.push_back(id);
     ++done.accepted;
@@ -248,7 +248,7 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done
   StopScanner stop(r.stop);
   Detokenizer text(*tokenizer_, r.show_markers);
   lookup_ = Lookup();
-  lookup_.push(r.prompt);
+  if (lookup_on_) lookup_.push(r.prompt);
   draft_.clear();
   right_ = 0;
   std::optional<DoneReason> reason;
