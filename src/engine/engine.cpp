@@ -114,6 +114,7 @@ std::vector<TokenId> LocalEngine::raw_prompt(std::string_view text, bool markers
 
 Result<std::vector<TokenId>> LocalEngine::chat_prompt(const std::vector<Turn>& turns) const {
   std::vector<Message> messages;
+  messages.reserve(turns.size());
   for (const Turn& t : turns) messages.push_back({t.role, t.text});
   return render_chat(*tokenizer_, style_.style, messages);
 }
@@ -184,8 +185,9 @@ Status LocalEngine::feed(std::span<const TokenId> ids) {
   hooks.rows = [&](int first, ConstMat logits) {
     for (int r = 0; r < logits.rows; ++r) {
       const auto from = logits.row_span(r);
-      const auto at = static_cast<std::size_t>(first + r);
-      (at == 0 ? row_ : draft_rows_[at - 1]).assign(from.begin(), from.end());
+      const int at = first + r;
+      (at == 0 ? row_ : draft_rows_[static_cast<std::size_t>(at) - 1])
+          .assign(from.begin(), from.end());
     }
     return true;
   };
@@ -230,7 +232,7 @@ Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
   std::vector<TokenId> ids = {id};
   ids.insert(ids.end(), draft_.begin(), draft_.end());
   const auto start = Clock::now();
-  const Status status = feed(ids);
+  Status status = feed(ids);
   draft_seconds_ = seconds_since(start);
   if (!status) {
     draft_.clear();
