@@ -21,7 +21,7 @@ constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay 
 constexpr int kFewTokens = 8;              // tokens up to which a panel is expanded in such pieces
 static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
 constexpr int kMaxGroup = 8;               // products of one matmul call
-constexpr std::size_t kItemBytes = 256U << 10U;  // weights that are worth claiming at once
+constexpr std::size_t kItemBytes = 1024U << 10U;  // weights that are worth claiming at once
 
 constexpr std::size_t align64(std::size_t n) {
   return (n + 63) / 64 * 64;
