@@ -1,6 +1,7 @@
 // The quantised product on AVX2.
 #include "kernels/quant/x86/floats_inl.h"
 #include "kernels/quant/x86/lanes256_inl.h"
+#include "kernels/quant/x86/round_inl.h"
 
 namespace bezel {
 namespace {

@@ -1,6 +1,7 @@
 // The quantised product on AVX-512 with the integer dot product.
 #include "kernels/quant/x86/floats_inl.h"
 #include "kernels/quant/x86/lanes512_inl.h"
+#include "kernels/quant/x86/round512_inl.h"
 
 namespace bezel {
 namespace {
