@@ -74,16 +74,26 @@ FreeText Automaton::free_text(State state) const {
       continue;
     }
     if (all.kind == FreeText::Kind::None) {
+      const bool uniform = all.uniform;
       all = one;
+      all.uniform = uniform && one.uniform;
     } else {
       every = every && all.room == one.room && all.wanted == one.wanted;
       all.room = all.room < 0 || one.room < 0 ? -1 : std::max(all.room, one.room);
       all.wanted = std::min(all.wanted, one.wanted);
+      all.uniform = all.uniform && one.uniform;
     }
   }
   if (all.kind != FreeText::Kind::None)
     all.kind = every ? FreeText::Kind::All : FreeText::Kind::Some;
   return all;
+}
+
+bool Automaton::knows_key(State state) const {
+  const Memory& m = memory_[state];
+  for (std::uint32_t i = 0; i < m.count; ++i)
+    if (!knows_key_of(threads_[m.from + i])) return false;
+  return true;
 }
 
 Automaton::State Automaton::remember(State state, const std::string& text) {

@@ -24,6 +24,7 @@ struct FreeText {
   enum class Kind { None, Some, All } kind = Kind::None;  // Some: other threads may want more
   std::int64_t room = 0;    // code points that may still come; -1: any number
   std::int64_t wanted = 0;  // code points that must still come before the end
+  bool uniform = true;      // only how many come matters, not which
 };
 
 // One thread at a time. Any number of places in a text may be kept as states.
@@ -55,6 +56,8 @@ class Automaton {
   // remembers `text`.
   State remember(State state, const std::string& text);
   bool waits_for_text(State state) const { return memory_[state].waits; }
+  // Inside a key: the automaton itself sees to it that this key does not come twice.
+  bool knows_key(State state) const;
 
  protected:
   using Thread = std::uint32_t;
@@ -63,6 +66,7 @@ class Automaton {
   virtual bool accepting(Thread thread) const = 0;
   virtual FreeText free_of(Thread) const { return {}; }
   virtual bool waiting(Thread) const { return false; }
+  virtual bool knows_key_of(Thread) const { return false; }
   virtual Thread remembered(Thread thread, const std::string&) { return thread; }
 
  private:

@@ -54,10 +54,10 @@ class Walk {
  private:
   struct Level {
     bool object = false;
-    std::vector<std::string> keys;
+    std::vector<std::string> keys;  // those that the automaton does not know itself
   };
   bool closes_string(Automaton::State& next);
-  void track(std::uint8_t byte);
+  void track(std::uint8_t byte, bool known_key);
   void renew();
 
   LanguagePtr language_;

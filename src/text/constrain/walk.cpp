@@ -43,7 +43,7 @@ bool Walk::closes_string(Automaton::State& next) {
   return std::find(keys.begin(), keys.end(), text) == keys.end();
 }
 
-void Walk::track(std::uint8_t byte) {
+void Walk::track(std::uint8_t byte, bool known_key) {
   if (in_string_) {
     if (byte != '"' || escaped_) {
       raw_.push_back(static_cast<char>(byte));
@@ -52,7 +52,7 @@ void Walk::track(std::uint8_t byte) {
     }
     in_string_ = false;
     bool broken = false;
-    if (is_key_ && !levels_.empty()) levels_.back().keys.push_back(decoded(raw_, broken));
+    if (is_key_ && !known_key) levels_.back().keys.push_back(decoded(raw_, broken));
     is_key_ = key_next_ = false;
     return;
   }
@@ -61,7 +61,7 @@ void Walk::track(std::uint8_t byte) {
       in_string_ = true;
       escaped_ = false;
       raw_.clear();
-      is_key_ = key_next_;
+      is_key_ = key_next_ && !levels_.empty();
       break;
     case '{':
     case '[':
@@ -95,7 +95,7 @@ bool Walk::push(std::uint8_t byte) {
   if (next == Automaton::kDead) return false;
   if (language_->json()) {
     if (in_string_ && byte == '"' && !escaped_ && !closes_string(next)) return false;
-    track(byte);
+    track(byte, in_string_ && is_key_ && automaton_->knows_key(state_));
   }
   all_.push_back(static_cast<char>(byte));
   state_ = next;

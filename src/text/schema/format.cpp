@@ -1,4 +1,5 @@
-// Formats as automata. A format that is not here is refused.
+// Formats as automata. A format that is not here is refused: hostname, because names that begin
+// with "xn--" must follow the tables of IDNA.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -222,11 +223,6 @@ std::optional<Dfa> format_automaton(const std::string& name) {
   Dfa dfa;
   if (name == "time" || name == "date-time") {
     dfa = TimeOfDay().make(name == "date-time");
-    trim(dfa);
-  } else if (name == "hostname") {
-    const Dfa labels = must(hostname()), length = text_of_length(1, 253);
-    auto both = combine({&labels, &length}, [](std::uint32_t bits) { return bits == 3 ? 1U : 0U; });
-    dfa = *std::move(both);
     trim(dfa);
   } else if (const auto at = patterns().find(name); at != patterns().end()) {
     dfa = must(at->second);

@@ -320,10 +320,29 @@ class Loader {
         BEZEL_DO(names(p, "dependentRequired", list, n.dependent_required.back().second));
       }
     }
-    return members(p, "dependentSchemas", [&](const std::string& name, NodeId id) -> Status {
+    BEZEL_DO(members(p, "dependentSchemas", [&](const std::string& name, NodeId id) -> Status {
       n.dependent_schemas.emplace_back(name, id);
       return Ok{};
-    });
+    }));
+    return old_dependents(p, n);
+  }
+
+  // "dependencies" of earlier drafts: both in one.
+  Status old_dependents(const Place& p, Node& n) {
+    const Json* v = key(p, "dependencies");
+    if (v == nullptr) return Ok{};
+    if (!v->is_object()) return wrong(p, "dependencies", "dependencies must be an object");
+    const Place inside{v, p.base, fmt::format("{}/dependencies", p.pointer)};
+    for (const auto& [name, what] : v->get_ref<const Json::object_t&>()) {
+      if (what.is_array()) {
+        n.dependent_required.emplace_back(name, std::vector<std::string>{});
+        BEZEL_DO(names(p, "dependencies", what, n.dependent_required.back().second));
+      } else {
+        BEZEL_TRY(const NodeId id, node_at(Places::below(inside, what, name)));
+        n.dependent_schemas.emplace_back(name, id);
+      }
+    }
+    return Ok{};
   }
 
   Status combinations(const Place& p, Node& n) {

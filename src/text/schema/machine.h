@@ -40,6 +40,7 @@ class Machine final : public Automaton {
   bool accepting(Thread thread) const override;
   FreeText free_of(Thread thread) const override;
   bool waiting(Thread thread) const override;
+  bool knows_key_of(Thread thread) const override;
   Thread remembered(Thread thread, const std::string& text) override;
 
  private:

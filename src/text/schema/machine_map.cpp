@@ -90,6 +90,12 @@ bool Machine::key_live_in(const Frame& object, const Frame& f, const Decoded& d)
   return false;
 }
 
+bool Machine::knows_key_of(Thread thread) const {
+  const Frame& f = frame(thread);
+  return f.kind == kKey && f.a != kNoNode &&
+         program_->object(static_cast<int>(f.shape)).tree[f.a].name >= 0;
+}
+
 void Machine::begin_key(const Frame& f, std::uint8_t byte, Out& out) {
   const ObjectShape& o = program_->object(static_cast<int>(f.shape));
   Frame k;
