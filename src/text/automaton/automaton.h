@@ -46,8 +46,6 @@ class Automaton {
   }
   bool accepts(State state) const { return memory_[state].accepts; }
   FreeText free_text(State state) const;
-  // Every string of JSON is escaped; false for surfaces where text stands as it is.
-  virtual bool escapes() const { return true; }
   std::size_t size() const { return memory_.size(); }  // states found so far
   // Some state had more threads than kMaxThreads, which ended it.
   bool overflowed() const { return overflowed_; }

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bezel/engine.h"
 #include "bezel/result.h"
 #include "text/automaton/automaton.h"
 
@@ -22,11 +23,17 @@ class Language {
 };
 using LanguagePtr = std::shared_ptr<const Language>;
 
-// JSON that fits a schema. An Error: `where` is a JSON pointer into the schema, `what` says why it
-// is wrong or cannot be enforced.
+// An Error says why a constraint is wrong or cannot be enforced; of a schema, `where` is a JSON
+// pointer into it.
+Result<LanguagePtr> compile(const Constraint& constraint);
+
+// JSON that fits a schema.
 Result<LanguagePtr> json_schema(std::string_view schema);
-// Any JSON object.
-Result<LanguagePtr> json_object();
+// Texts that a pattern matches from start to end.
+Result<LanguagePtr> regex(std::string_view pattern);
+Result<LanguagePtr> choice(const std::vector<std::string>& texts);
+// GBNF as llama.cpp documents it.
+Result<LanguagePtr> grammar(std::string_view text);
 
 // A place in an answer, byte by byte.
 class Walk {

@@ -29,8 +29,22 @@ Result<LanguagePtr> json_schema(std::string_view text) {
   return LanguagePtr(std::make_shared<JsonLanguage>(std::move(program)));
 }
 
-Result<LanguagePtr> json_object() {
-  return json_schema(R"({"type":"object"})");
+Result<LanguagePtr> compile(const Constraint& c) {
+  switch (c.kind) {
+    case Constraint::Kind::JsonSchema:
+      return json_schema(c.text);
+    case Constraint::Kind::JsonObject:
+      return json_schema(R"({"type":"object"})");
+    case Constraint::Kind::Regex:
+      return regex(c.text);
+    case Constraint::Kind::Choice:
+      return choice(c.choices);
+    case Constraint::Kind::Grammar:
+      return grammar(c.text);
+    case Constraint::Kind::None:
+      break;
+  }
+  return Error{Errc::BadInput, "there is no constraint", ""};
 }
 
 }  // namespace bezel::constrain

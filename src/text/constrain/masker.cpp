@@ -33,7 +33,7 @@ std::shared_ptr<const Words> Masker::made(Automaton::State state) {
   Automaton& automaton = walk_.automaton();
   const FreeText text = automaton.free_text(state);
   auto words = std::make_shared<Words>();
-  if (text.kind != FreeText::Kind::None && automaton.escapes()) {
+  if (text.kind != FreeText::Kind::None) {
     strings(state, text, *words);
   } else {
     words->resize(vocabulary_->words());
@@ -48,10 +48,10 @@ std::shared_ptr<const Words> Masker::made(Automaton::State state) {
 
 // Inside a string where any characters may follow: the plain pieces are known beforehand.
 void Masker::strings(Automaton::State state, const FreeText& text, Words& words) {
-  constexpr std::size_t kLongest = Vocabulary::kLongest;
   Automaton& automaton = walk_.automaton();
-  const bool endless = text.room < 0 || text.room >= static_cast<std::int64_t>(kLongest);
-  const std::size_t room = endless ? kLongest : static_cast<std::size_t>(text.room);
+  const bool endless =
+      text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest());
+  const std::size_t room = endless ? Vocabulary::kLongest : static_cast<std::size_t>(text.room);
   words = vocabulary_->plain(room);
   const auto add = [&](std::span<const Tree::Entry> entries) {
     for (const Tree::Entry& e : entries) set_bit(words, e.id);
@@ -69,13 +69,16 @@ void Masker::strings(Automaton::State state, const FreeText& text, Words& words)
     vocabulary_->tails().walk(automaton, state, add);
     return;
   }
-  // Near the least or greatest length it matters how many characters stand before the tail.
+  // Near the least or greatest length it matters how many characters stand before the tail; once
+  // enough do, and while there is room, it does not.
   Automaton::State at = state;
   for (std::size_t n = 0; n <= room && at != Automaton::kDead; ++n) {
+    const bool same = endless && static_cast<std::int64_t>(n) >= text.wanted;
     vocabulary_->tails().walk(automaton, at, [&](std::span<const Tree::Entry> entries) {
       for (const Tree::Entry& e : entries)
-        if (e.prefix == n) set_bit(words, e.id);
+        if (e.prefix == n || (same && e.prefix > n)) set_bit(words, e.id);
     });
+    if (same) break;
     at = automaton.next(at, 'a');
   }
 }

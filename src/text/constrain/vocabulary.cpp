@@ -79,6 +79,7 @@ struct Vocabulary::Sorted {
   std::vector<Words> plain;
   std::vector<Tree::Text> all, tails, pieces, others;
   std::vector<TokenId> quoting;
+  std::size_t longest = 0;
 
   explicit Sorted(const Tokenizer& tokenizer)
       : size(static_cast<std::size_t>(tokenizer.vocab_size())) {
@@ -129,10 +130,12 @@ struct Vocabulary::Sorted {
       ++codes;
     }
     if (i == s.size()) {
+      longest = std::max<std::size_t>(longest, codes);
       set_bit(plain[std::min<std::size_t>(codes, kLongest)], id);
       return;
     }
     others.push_back({s, {id, 0}});
+    longest = std::max(longest, codes + (s.size() - i));
     if (special(s[i]))
       tails.push_back({s.substr(i), {id, codes}});
     else
@@ -151,6 +154,7 @@ Vocabulary::Vocabulary(Sorted s)
       tails_(std::move(s.tails)),
       pieces_(std::move(s.pieces)),
       others_(std::move(s.others)),
-      quoting_(std::move(s.quoting)) {}
+      quoting_(std::move(s.quoting)),
+      longest_(std::min(s.longest, kLongest)) {}
 
 }  // namespace bezel::constrain

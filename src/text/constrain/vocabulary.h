@@ -88,6 +88,8 @@ class Vocabulary {
   const Words& plain(std::size_t length) const { return plain_[std::min(length, kLongest)]; }
   // Of the other pieces: those that are such characters and then a tail; by their tails.
   const Tree& tails() const { return tails_; }
+  // At least the code points of the longest piece that has a tail, and of the longest plain one.
+  std::size_t longest() const { return longest_; }
   // And those that are not whole characters.
   const Tree& pieces() const { return pieces_; }
   // All pieces that are not plain.
@@ -104,6 +106,7 @@ class Vocabulary {
   std::vector<Words> plain_;
   Tree all_, tails_, pieces_, others_;
   std::vector<TokenId> quoting_;
+  std::size_t longest_;
 };
 
 }  // namespace bezel::constrain

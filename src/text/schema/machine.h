@@ -32,7 +32,6 @@ struct Frame {
 class Machine final : public Automaton {
  public:
   Machine(std::shared_ptr<const Program> program, Surface surface);
-  bool escapes() const override { return json_; }
 
  protected:
   Thread first() override;

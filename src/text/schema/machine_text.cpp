@@ -234,14 +234,14 @@ FreeText Machine::free_of(Thread thread) const {
     if (!o.free[f.c]) return t;
     t.kind = FreeText::Kind::All;
     t.room = -1;
-    t.uniform = f.a == kNoNode && o.others.states.size() == 1;
+    t.uniform = json_ && f.a == kNoNode && o.others.states.size() == 1;
   } else if (f.kind == kText) {
     const StringShape& s = program_->string(static_cast<int>(f.shape));
     if (!s.plain && !s.free[f.a]) return t;
     t.kind = FreeText::Kind::All;
     t.room = s.plain && s.max >= 0 ? s.max - f.a : -1;
     t.wanted = s.plain ? std::max<std::int64_t>(0, s.min - f.a) : 0;
-    t.uniform = (s.plain || s.dfa.states.size() == 1) && f.d == 0;
+    t.uniform = json_ && (s.plain || s.dfa.states.size() == 1) && f.d == 0;
   }
   return t;
 }
