@@ -4,9 +4,9 @@
 #include <unordered_map>
 
 #include "base/utf8.h"
+#include "text/automaton/decode.h"
 #include "text/automaton/regex.h"
 #include "text/constrain/constraint.h"
-#include "text/schema/decode.h"
 
 namespace bezel::constrain {
 
@@ -26,11 +26,11 @@ class DfaMachine final : public Automaton {
   Thread first() override { return thread_of(0, 0); }
   void step(Thread thread, std::uint8_t byte, std::vector<Thread>& out) override {
     const auto [state, decoder] = places_[thread];
-    const schema::Decoded d = schema::decode(decoder, byte, false, std::uint8_t{0xFF});
-    if (d.kind == schema::Decoded::Kind::Code) {
+    const Decoded d = decode(decoder, byte, false, std::uint8_t{0xFF});
+    if (d.kind == Decoded::Kind::Code) {
       const std::uint32_t to = tables_->dfa.step(state, d.code);
       if (to != Dfa::kDead) out.push_back(thread_of(to, 0));
-    } else if (d.kind == schema::Decoded::Kind::Partial) {
+    } else if (d.kind == Decoded::Kind::Partial) {
       for (const CodeEdge& e : tables_->dfa.states[state].edges)
         for (int r = 0; r < 2; ++r)
           if (d.lo[r] <= d.hi[r] && e.lo <= d.hi[r] && e.hi >= d.lo[r])

@@ -1,7 +1,7 @@
 #include "base/json.h"
 
 #include "text/constrain/constraint.h"
-#include "text/schema/machine.h"
+#include "text/schema/machine/machine.h"
 
 namespace bezel::constrain {
 

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "base/json.h"
+#include "text/automaton/decode.h"
 #include "text/constrain/constraint.h"
-#include "text/schema/decode.h"
 
 namespace bezel::constrain {
 
@@ -15,10 +15,9 @@ std::string decoded(std::string_view raw, bool& broken) {
   std::string out;
   std::uint32_t decoder = 0;
   for (const char c : raw) {
-    const schema::Decoded d =
-        schema::decode(decoder, static_cast<std::uint8_t>(c), true, std::uint8_t{'"'});
+    const Decoded d = decode(decoder, static_cast<std::uint8_t>(c), true, std::uint8_t{'"'});
     decoder = d.decoder;
-    if (d.kind == schema::Decoded::Kind::Code) append_utf8(out, d.code);
+    if (d.kind == Decoded::Kind::Code) append_utf8(out, d.code);
   }
   broken = decoder != 0;
   return out;

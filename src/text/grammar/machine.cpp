@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
+#include "text/automaton/decode.h"
 #include "text/automaton/dfa.h"
-#include "text/schema/decode.h"
 
 namespace bezel::grammar {
 
@@ -79,10 +79,10 @@ void Machine::step(Thread thread, std::uint8_t byte, std::vector<Thread>& out) {
   }
   if (p.at == kDone) return;
   const regex::Ranges& set = grammar_->sets[grammar_->symbols[p.at].number];
-  const schema::Decoded d = schema::decode(p.decoder, byte, false, std::uint8_t{0xFF});
-  if (d.kind == schema::Decoded::Kind::Code && in(set, d.code, d.code)) {
+  const Decoded d = decode(p.decoder, byte, false, std::uint8_t{0xFF});
+  if (d.kind == Decoded::Kind::Code && in(set, d.code, d.code)) {
     reach(p.at + 1, p.parent, out);
-  } else if (d.kind == schema::Decoded::Kind::Partial) {
+  } else if (d.kind == Decoded::Kind::Partial) {
     for (int r = 0; r < 2; ++r)
       if (d.lo[r] <= d.hi[r] && in(set, d.lo[r], d.hi[r])) {
         out.push_back(thread_of({p.at, p.parent, d.decoder, p.depth}));

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "text/schema/node.h"
+#include "text/schema/document/node.h"
 
 namespace bezel::schema {
 

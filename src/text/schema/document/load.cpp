@@ -6,8 +6,8 @@
 
 #include "base/utf8.h"
 #include "text/automaton/regex.h"
-#include "text/schema/node.h"
-#include "text/schema/place.h"
+#include "text/schema/document/node.h"
+#include "text/schema/document/place.h"
 
 namespace bezel::schema {
 

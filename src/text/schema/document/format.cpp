@@ -8,7 +8,7 @@
 #include <string>
 
 #include "text/automaton/regex.h"
-#include "text/schema/node.h"
+#include "text/schema/document/node.h"
 
 namespace bezel::schema {
 

@@ -1,4 +1,4 @@
-#include "text/schema/place.h"
+#include "text/schema/document/place.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "text/schema/decimal.h"
+#include "text/schema/document/decimal.h"
 
 #include <fmt/format.h>
 

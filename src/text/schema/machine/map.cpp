@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "text/schema/machine.h"
+#include "text/schema/machine/machine.h"
 
 namespace bezel::schema {
 

@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "bezel/result.h"
 #include "text/automaton/dfa.h"
-#include "text/schema/decimal.h"
+#include "text/schema/document/decimal.h"
 
 namespace bezel::schema {
 

@@ -1,4 +1,4 @@
-#include "text/schema/machine.h"
+#include "text/schema/machine/machine.h"
 
 #include <algorithm>
 #include <cstring>

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "text/automaton/automaton.h"
-#include "text/schema/decode.h"
+#include "text/automaton/decode.h"
 #include "text/schema/program.h"
 
 namespace bezel::schema {

@@ -4,7 +4,7 @@
 
 #include "text/automaton/dfa.h"
 
-namespace bezel::schema {
+namespace bezel {
 
 // What a byte inside a string does.
 struct Decoded {
@@ -18,4 +18,4 @@ struct Decoded {
 // stands for itself.
 Decoded decode(std::uint32_t decoder, std::uint8_t byte, bool json, std::uint8_t close);
 
-}  // namespace bezel::schema
+}  // namespace bezel

@@ -1,8 +1,8 @@
-#include "text/schema/decode.h"
+#include "text/automaton/decode.h"
 
 #include <algorithm>
 
-namespace bezel::schema {
+namespace bezel {
 
 namespace {
 
@@ -154,4 +154,4 @@ Decoded decode(std::uint32_t decoder, std::uint8_t b, bool json, std::uint8_t cl
   return second_unit(stage - kLowHex + 1, bits >> 12U, (bits & 0xFFFU) << 4U | d);
 }
 
-}  // namespace bezel::schema
+}  // namespace bezel

@@ -1,7 +1,7 @@
 // Strings and numbers.
 #include <algorithm>
 
-#include "text/schema/machine.h"
+#include "text/schema/machine/machine.h"
 #include "text/schema/number.h"
 
 namespace bezel::schema {
