@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "common.h"
+#include "text/constrained.h"
 
 namespace bezel::app {
 
@@ -19,6 +20,7 @@ struct RunFlags {
   std::string prompt, system;
   ModelFlags with;
   SamplingFlags sampling;
+  ConstraintFlags constraint;
   bool raw = false, markers = false, show_markers = false, jsonl = false, stats = false,
        quiet = false;
   int logprobs = -1;
@@ -122,6 +124,8 @@ Result<std::vector<TokenId>> prompt_ids(const RunFlags& f, const Engine& engine)
 }
 
 int run(const RunFlags& f) {
+  auto constraint = f.constraint.read();
+  if (!constraint) return fail(constraint.error());
   auto engine = Engine::load(f.with.options);
   if (!engine) return fail(engine.error());
   const EngineInfo& info = (*engine)->info();
@@ -134,6 +138,7 @@ int run(const RunFlags& f) {
   auto ids = prompt_ids(f, **engine);
   if (!ids) return fail(ids.error());
   request->prompt = *std::move(ids);
+  request->constraint = *std::move(constraint);
   request->logprobs = f.logprobs;
   request->show_markers = f.show_markers;
   request->cancel = &InterruptGuard::flag();
@@ -183,6 +188,7 @@ void add_run(CLI::App& app, Action& action) {
       "do not try ids that stood in the text before (same answer, other speed)");
   c->add_flag("--stats", f->stats, "speed on standard error at the end");
   c->add_flag("-q,--quiet", f->quiet, "no notes on standard error");
+  f->constraint.add(*c);
   f->sampling.add(*c);
   f->with.add(*c);
   c->callback([f, &action] { action = [f] { return run(*f); }; });

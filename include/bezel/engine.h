@@ -57,11 +57,29 @@ struct Sampling {
   std::uint64_t seed = 0;                       // the draw at position n depends on (seed, n) alone
 };
 
+// What an answer must look like. It may be cut short by max_tokens, a stop text or the end of the
+// context; otherwise it ends only where it is whole.
+struct Constraint {
+  enum class Kind {
+    None,
+    JsonSchema,  // `text` is a schema, JSON Schema draft 2020-12; at most 4 MB
+    JsonObject,  // any JSON object
+    Regex,       // `text` matches the whole answer: ECMAScript syntax, what is regular of it
+    Choice,      // one of `choices`, each at least one character
+    Grammar,     // `text` is a grammar in GBNF, whose rule "root" is the answer; at most 1 MB
+  };
+  Kind kind = Kind::None;
+  std::string text;
+  std::vector<std::string> choices;
+  bool operator==(const Constraint&) const = default;
+};
+
 struct Request {
   std::vector<TokenId> prompt;  // whole: bos, markers, everything
   Sampling sampling;
   int max_tokens = 0;                         // 0 = up to the end of the context
   std::vector<std::string> stop;              // texts that end the answer; not part of it
+  Constraint constraint;                      // an Error when it is wrong or cannot be enforced
   int logprobs = -1;                          // -1: none; n >= 0: of the chosen id and the n best
   bool show_markers = false;                  // control tokens in the answer appear as their text
   const std::atomic<bool>* cancel = nullptr;  // checked between forward passes

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "base/fp_env.h"
+#include "engine/constraint.h"
 #include "engine/lookup.h"
 #include "engine/runner.h"
 #include "engine/sampling/sampler.h"
@@ -45,7 +46,9 @@ class LocalEngine final : public Engine {
  private:
   Status check(const Request& request) const;
   Result<bool> read_prompt(const Request& request, const OnEvent& on_event, Done& done);
-  Result<Done> answer(const Request& request, const OnEvent& on_event, Done done);
+  Result<Done> answer(const Request& request, const OnEvent& on_event, constrain::Masker* masker,
+                      Done done);
+  Result<TokenId> choose(Sampler& sampler, constrain::Masker* masker) const;
   TextPiece piece_of(const Request& request, TokenId id, std::string text) const;
   std::size_t room_for_drafts(const Request& request, const Done& done) const;
   Status advance(TokenId id, std::size_t room, Done& done);
@@ -60,6 +63,7 @@ class LocalEngine final : public Engine {
   std::unique_ptr<Tokenizer> tokenizer_;
   StyleChoice style_;
   std::vector<TokenId> end_ids_;
+  Constraints constraints_;
   EngineInfo info_;
   std::vector<TokenId> held_;  // ids whose keys and values the cache holds; drafts not among them
   std::vector<float> row_;     // logits of the last position, [V]
@@ -81,6 +85,7 @@ LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokeniz
       style_(choose_style(*tokenizer_, runner_->model().file().chat_template,
                           runner_->config().ple_dim > 0)),
       end_ids_(end_ids(*tokenizer_, generation_defaults(runner_->model().file()).eos)),
+      constraints_(*tokenizer_, end_ids_),
       lookup_on_(lookup) {
   const Config& c = runner_->config();
   info_ = {.family = c.family,
@@ -244,7 +249,18 @@ Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
   return Ok{};
 }
 
-Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done done) {
+// The next id of the answer, by row_ and by what the constraint allows.
+Result<TokenId> LocalEngine::choose(Sampler& sampler, constrain::Masker* masker) const {
+  if (masker == nullptr) return sampler.choose(row_, held_.size());
+  const auto mask = masker->mask();
+  BEZEL_TRY(const TokenId id, sampler.choose(row_, held_.size(), *mask));
+  if (!masker->accept(id))
+    return Error{Errc::Unsupported, "the answer cannot go on within its constraint", ""};
+  return id;
+}
+
+Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event,
+                                 constrain::Masker* masker, Done done) {
   const auto start = Clock::now();
   Sampler sampler(r.sampling, runner_->config().suppress, r.prompt);
   StopScanner stop(r.stop);
@@ -255,7 +271,7 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event, Done
   right_ = 0;
   std::optional<DoneReason> reason;
   while (!reason) {
-    BEZEL_TRY(const TokenId id, sampler.choose(row_, held_.size()));
+    BEZEL_TRY(const TokenId id, choose(sampler, masker));
     done.ids.push_back(id);
     if (ends_answer(id)) {
       reason = DoneReason::EndToken;
@@ -295,8 +311,9 @@ Result<Done> LocalEngine::generate(const Request& request, const OnEvent& on_eve
   BEZEL_DO(check(request));
   try {
     Done done;
+    BEZEL_TRY(const auto masker, constraints_.open(request.constraint));
     BEZEL_TRY(const bool read, read_prompt(request, on_event, done));
-    if (read) return answer(request, on_event, std::move(done));
+    if (read) return answer(request, on_event, masker.get(), std::move(done));
     done.reason = DoneReason::Cancelled;
     return done;
   } catch (const std::bad_alloc&) {

@@ -100,7 +100,7 @@ Sampler::Sampler(const Sampling& rules, std::vector<TokenId> suppress,
 }
 
 // Bias, penalties, mask on row_.
-void Sampler::adjust() {
+void Sampler::adjust(std::span<const std::uint64_t> mask) {
   const auto at = [&](TokenId id) -> float* {
     return id >= 0 && static_cast<std::size_t>(id) < row_.size()
                ? &row_[static_cast<std::size_t>(id)]
@@ -119,6 +119,14 @@ void Sampler::adjust() {
   }
   for (const TokenId id : suppress_)
     if (float* x = at(id)) *x = kNever;
+  if (mask.empty()) return;
+  for (std::size_t w = 0; w * 64 < row_.size(); ++w) {
+    const std::uint64_t bits = w < mask.size() ? mask[w] : 0;
+    if (bits == ~std::uint64_t{0}) continue;
+    const std::size_t end = std::min(row_.size(), w * 64 + 64);
+    for (std::size_t i = w * 64; i < end; ++i)
+      if ((bits >> (i % 64) & 1U) == 0) row_[i] = kNever;
+  }
 }
 
 Status Sampler::check_row() const {
@@ -128,7 +136,9 @@ Status Sampler::check_row() const {
       return Error{Errc::Numeric, "the logits hold infinity or not-a-number", ""};
     any = any || x != kNever;
   }
-  if (!any) return Error{Errc::BadInput, "bias and suppressed ids leave no token to choose", ""};
+  if (!any)
+    return Error{Errc::BadInput, "bias, suppressed ids and the constraint leave no token to choose",
+                 ""};
   return Ok{};
 }
 
@@ -191,10 +201,11 @@ TokenId Sampler::draw(double unit) {
   return candidates_[last].id;
 }
 
-Result<TokenId> Sampler::choose(std::span<const float> row, std::uint64_t position) {
+Result<TokenId> Sampler::choose(std::span<const float> row, std::uint64_t position,
+                                std::span<const std::uint64_t> mask) {
   BEZEL_CHECK(!row.empty());
   row_.assign(row.begin(), row.end());
-  adjust();
+  adjust(mask);
   BEZEL_DO(check_row());
   TokenId id = 0;
   if (rules_.temperature == 0) {
@@ -209,7 +220,7 @@ Result<TokenId> Sampler::choose(std::span<const float> row, std::uint64_t positi
     }
     if (std::isinf(max)) {  // the division overflowed: the best id has all weight
       row_.assign(row.begin(), row.end());
-      adjust();
+      adjust(mask);
       id = argmax(row_);
     } else {
       id = draw(random_unit(rules_.seed, position));

@@ -31,14 +31,16 @@ class Sampler {
 
   // Chooses for position `position` of the sequence and counts the choice for the penalties. An
   // Error when the row holds NaN or +infinity, or when no id is left to choose.
-  Result<TokenId> choose(std::span<const float> row, std::uint64_t position);
+  // `mask`: a bit for every id that may be chosen (64 a word, lowest first); empty: all may.
+  Result<TokenId> choose(std::span<const float> row, std::uint64_t position,
+                         std::span<const std::uint64_t> mask = {});
 
  private:
   struct Candidate {
     float value;
     TokenId id;
   };
-  void adjust();
+  void adjust(std::span<const std::uint64_t> mask);
   Status check_row() const;
   void order(std::size_t n);
   TokenId draw(double unit);

@@ -1,0 +1,26 @@
+#include "engine/constraint.h"
+
+#include <algorithm>
+
+namespace bezel {
+
+Result<std::unique_ptr<constrain::Masker>> Constraints::open(const Constraint& constraint) {
+  if (constraint.kind == Constraint::Kind::None) return std::unique_ptr<constrain::Masker>();
+  const auto same = std::find_if(known_.begin(), known_.end(),
+                                 [&](const Known& k) { return k.constraint == constraint; });
+  Known now;
+  if (same != known_.end()) {
+    now = std::move(*same);
+    known_.erase(same);
+  } else {
+    now.constraint = constraint;
+    BEZEL_TRY(now.language, constrain::compile(constraint));
+    if (known_.size() >= kKept) known_.erase(known_.begin());
+  }
+  const constrain::LanguagePtr language = now.language;
+  known_.push_back(std::move(now));
+  if (vocabulary_ == nullptr) vocabulary_ = std::make_shared<constrain::Vocabulary>(tokenizer_);
+  return std::make_unique<constrain::Masker>(vocabulary_, language, ends_);
+}
+
+}  // namespace bezel

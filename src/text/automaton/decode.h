@@ -1,0 +1,21 @@
+// Characters of a string while it is written, byte by byte: raw UTF-8 and JSON escapes.
+#pragma once
+#include <cstdint>
+
+#include "text/automaton/dfa.h"
+
+namespace bezel {
+
+// What a byte inside a string does.
+struct Decoded {
+  enum class Kind { Wrong, Partial, Code, Close } kind = Kind::Wrong;
+  std::uint32_t code = 0;     // for Code
+  std::uint32_t decoder = 0;  // for Partial: the new state; 0 is between characters
+  // For Partial: the code points it can become, two ranges (the second may be empty: lo > hi).
+  std::uint32_t lo[2] = {1, 1}, hi[2] = {0, 0};
+};
+// `json`: a quote ends the string and a backslash escapes; otherwise `close` ends it and all else
+// stands for itself.
+Decoded decode(std::uint32_t decoder, std::uint8_t byte, bool json, std::uint8_t close);
+
+}  // namespace bezel

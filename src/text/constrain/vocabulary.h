@@ -1,0 +1,112 @@
+// A tokenizer's pieces, sorted so that an automaton can go through all of them at once. Built once
+// for a tokenizer; read-only afterwards.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/automaton/automaton.h"
+#include "text/tokenizer.h"
+
+namespace bezel::constrain {
+
+using Words = std::vector<std::uint64_t>;  // a bit for every id
+
+inline void set_bit(Words& words, TokenId id) {
+  const auto i = static_cast<std::size_t>(id);
+  words[i / 64] |= std::uint64_t{1} << (i % 64);
+}
+inline bool has_bit(const Words& words, TokenId id) {
+  const auto i = static_cast<std::size_t>(id);
+  return i / 64 < words.size() && (words[i / 64] >> (i % 64) & 1U) != 0;
+}
+
+// Texts as a tree that lies flat: a node's children follow it directly.
+class Tree {
+ public:
+  struct Entry {
+    TokenId id;
+    std::uint32_t prefix;  // code points of the piece before this text
+  };
+  struct Text {
+    std::string_view bytes;
+    Entry entry;
+  };
+  explicit Tree(std::vector<Text> texts);
+
+  // Calls `each` with the entries of every text that the automaton can read from `state`.
+  template <class Each>
+  void walk(Automaton& automaton, Automaton::State state, const Each& each) const {
+    std::vector<Automaton::State>& path = path_of(state);
+    for (std::size_t i = 0; i < nodes_.size();) {
+      const Node& n = nodes_[i];
+      const Automaton::State to = automaton.next(path[n.depth], n.byte);
+      if (to == Automaton::kDead) {
+        i = n.end;
+        continue;
+      }
+      path[n.depth + 1U] = to;
+      if (n.count > 0) each(std::span(entries_).subspan(n.first, n.count));
+      ++i;
+    }
+  }
+  // The entries of all texts that begin with `bytes`.
+  std::span<const Entry> below(std::string_view bytes) const;
+  std::size_t nodes() const { return nodes_.size(); }
+
+ private:
+  struct Node {
+    std::uint32_t end;           // index behind the last node below
+    std::uint32_t first, count;  // entries that end here
+    std::uint16_t depth;
+    std::uint8_t byte;
+  };
+  std::vector<Automaton::State>& path_of(Automaton::State state) const;
+  std::vector<Node> nodes_;
+  std::vector<Entry> entries_;
+  std::size_t depth_ = 0;
+};
+
+class Vocabulary {
+ public:
+  static constexpr std::size_t kLongest = 64;  // code points that are told apart
+
+  explicit Vocabulary(const Tokenizer& tokenizer);
+
+  std::size_t size() const { return size_; }
+  std::size_t words() const { return (size_ + 63) / 64; }
+  // The bytes that an automaton reads for an id: a control byte for markers that have one; nothing
+  // for ids that a constrained answer never holds.
+  std::string_view bytes_of(TokenId id) const { return bytes_[static_cast<std::size_t>(id)]; }
+
+  const Tree& all() const { return all_; }
+  // Pieces that are whole characters, none of them a quote, a backslash or a control character, and
+  // of at most `length` code points.
+  const Words& plain(std::size_t length) const { return plain_[std::min(length, kLongest)]; }
+  // Of the other pieces: those that are such characters and then a tail; by their tails.
+  const Tree& tails() const { return tails_; }
+  // At least the code points of the longest piece that has a tail, and of the longest plain one.
+  std::size_t longest() const { return longest_; }
+  // And those that are not whole characters.
+  const Tree& pieces() const { return pieces_; }
+  // All pieces that are not plain.
+  const Tree& others() const { return others_; }
+  // Pieces in which a JSON string may begin and end, or end after an escape.
+  const std::vector<TokenId>& quoting() const { return quoting_; }
+
+ private:
+  struct Sorted;
+  explicit Vocabulary(Sorted sorted);
+  std::size_t size_;
+  std::string storage_;
+  std::vector<std::string_view> bytes_;
+  std::vector<Words> plain_;
+  Tree all_, tails_, pieces_, others_;
+  std::vector<TokenId> quoting_;
+  std::size_t longest_;
+};
+
+}  // namespace bezel::constrain

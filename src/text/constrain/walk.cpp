@@ -1,0 +1,120 @@
+#include <algorithm>
+
+#include "base/json.h"
+#include "text/automaton/decode.h"
+#include "text/constrain/constraint.h"
+
+namespace bezel::constrain {
+
+namespace {
+
+constexpr std::size_t kMaxStates = 200000;  // then the automaton is built anew
+
+// The value of a JSON string's body; `broken`: it ends inside a character.
+std::string decoded(std::string_view raw, bool& broken) {
+  std::string out;
+  std::uint32_t decoder = 0;
+  for (const char c : raw) {
+    const Decoded d = decode(decoder, static_cast<std::uint8_t>(c), true, std::uint8_t{'"'});
+    decoder = d.decoder;
+    if (d.kind == Decoded::Kind::Code) append_utf8(out, d.code);
+  }
+  broken = decoder != 0;
+  return out;
+}
+
+}  // namespace
+
+Walk::Walk(LanguagePtr language)
+    : language_(std::move(language)), automaton_(language_->automaton()) {
+  state_ = automaton_->start();
+}
+
+// Whether the string that a quote ends here may end so; then `next` also knows what it said.
+bool Walk::closes_string(Automaton::State& next) {
+  const bool waits = automaton_->waits_for_text(next);
+  if (!is_key_ && !waits) return true;
+  bool broken = false;
+  const std::string text = decoded(raw_, broken);
+  if (waits) next = automaton_->remember(next, text);
+  if (!is_key_ || levels_.empty()) return next != Automaton::kDead;
+  const auto& keys = levels_.back().keys;
+  return std::find(keys.begin(), keys.end(), text) == keys.end();
+}
+
+void Walk::track(std::uint8_t byte, bool known_key) {
+  if (in_string_) {
+    if (byte != '"' || escaped_) {
+      raw_.push_back(static_cast<char>(byte));
+      escaped_ = byte == '\\' && !escaped_;
+      return;
+    }
+    in_string_ = false;
+    bool broken = false;
+    if (is_key_ && !known_key) levels_.back().keys.push_back(decoded(raw_, broken));
+    is_key_ = key_next_ = false;
+    return;
+  }
+  switch (byte) {
+    case '"':
+      in_string_ = true;
+      escaped_ = false;
+      raw_.clear();
+      is_key_ = key_next_ && !levels_.empty();
+      break;
+    case '{':
+    case '[':
+      levels_.push_back({byte == '{', {}});
+      key_next_ = byte == '{';
+      break;
+    case '}':
+    case ']':
+      if (!levels_.empty()) levels_.pop_back();
+      key_next_ = false;
+      break;
+    case ',':
+      key_next_ = !levels_.empty() && levels_.back().object;
+      break;
+    default:
+      break;
+  }
+}
+
+// The way again from the start, in an automaton that has found nothing yet.
+void Walk::renew() {
+  Walk fresh(language_);
+  const std::string all = std::move(all_);
+  fresh.push(all);
+  *this = std::move(fresh);
+}
+
+bool Walk::push(std::uint8_t byte) {
+  if (automaton_->size() > kMaxStates) renew();
+  Automaton::State next = automaton_->next(state_, byte);
+  if (next == Automaton::kDead) return false;
+  if (language_->json()) {
+    if (in_string_ && byte == '"' && !escaped_ && !closes_string(next)) return false;
+    track(byte, in_string_ && is_key_ && automaton_->knows_key(state_));
+  }
+  all_.push_back(static_cast<char>(byte));
+  state_ = next;
+  return true;
+}
+
+std::size_t Walk::push(std::string_view bytes) {
+  for (std::size_t i = 0; i < bytes.size(); ++i)
+    if (!push(static_cast<std::uint8_t>(bytes[i]))) return i;
+  return bytes.size();
+}
+
+Walk::Keys Walk::keys() const {
+  Keys k;
+  if (levels_.empty() || !levels_.back().object || levels_.back().keys.empty()) return k;
+  if (in_string_ && !is_key_) return k;
+  k.taken = &levels_.back().keys;
+  k.open = in_string_;
+  if (in_string_) k.begun = decoded(raw_, k.broken);
+  return k;
+}
+
+}  // namespace bezel::constrain
