@@ -24,7 +24,7 @@ struct CheckFlags {
 struct Checker {
   constrain::LanguagePtr language;
   std::unique_ptr<Tokenizer> tokenizer;  // only with --tokens
-  std::shared_ptr<const constrain::Vocabulary> vocabulary;
+  std::shared_ptr<constrain::Masks> masks;
 };
 
 struct Verdict {
@@ -54,17 +54,17 @@ Verdict verdict(const constrain::Walk& walk, std::string_view text, std::size_t 
 
 // Token by token: each must be in the mask of its place.
 Verdict check_tokens(const Checker& c, std::string_view text) {
-  constrain::Masker masker(c.vocabulary, c.language, {});
+  constrain::Masker masker(c.masks);
   std::size_t at = 0;
   for (const TokenId id : c.tokenizer->encode_plain(text)) {
     const auto mask = masker.mask();
     const bool allowed = constrain::has_bit(*mask, id);
     if (!masker.accept(id)) {
       constrain::Walk walk = masker.walk();
-      return verdict(walk, text, at + walk.push(c.vocabulary->bytes_of(id)));
+      return verdict(walk, text, at + walk.push(c.masks->vocabulary().bytes_of(id)));
     }
     if (!allowed) return {false, at, fmt::format("the mask leaves out token {}", id)};
-    at += c.vocabulary->bytes_of(id).size();
+    at += c.masks->vocabulary().bytes_of(id).size();
   }
   return verdict(masker.walk(), text, at);
 }
@@ -108,7 +108,8 @@ std::optional<Checker> open_checker(const CheckFlags& f, int& status) {
   auto opened = open_tokenizer(f.tokens, false);
   if (!opened) return refuse(opened.error(), kUsage);
   c.tokenizer = std::move(opened->tokenizer);
-  c.vocabulary = std::make_shared<constrain::Vocabulary>(*c.tokenizer);
+  c.masks = std::make_shared<constrain::Masks>(
+      std::make_shared<constrain::Vocabulary>(*c.tokenizer), c.language, std::vector<TokenId>{});
   return c;
 }
 

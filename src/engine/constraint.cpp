@@ -13,14 +13,14 @@ Result<std::unique_ptr<constrain::Masker>> Constraints::open(const Constraint& c
     now = std::move(*same);
     known_.erase(same);
   } else {
+    BEZEL_TRY(constrain::LanguagePtr language, constrain::compile(constraint));
+    if (vocabulary_ == nullptr) vocabulary_ = std::make_shared<constrain::Vocabulary>(tokenizer_);
     now.constraint = constraint;
-    BEZEL_TRY(now.language, constrain::compile(constraint));
+    now.masks = std::make_shared<constrain::Masks>(vocabulary_, std::move(language), ends_);
     if (known_.size() >= kKept) known_.erase(known_.begin());
   }
-  const constrain::LanguagePtr language = now.language;
   known_.push_back(std::move(now));
-  if (vocabulary_ == nullptr) vocabulary_ = std::make_shared<constrain::Vocabulary>(tokenizer_);
-  return std::make_unique<constrain::Masker>(vocabulary_, language, ends_);
+  return std::make_unique<constrain::Masker>(known_.back().masks);
 }
 
 }  // namespace bezel

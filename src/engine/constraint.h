@@ -21,7 +21,7 @@ class Constraints {
   static constexpr std::size_t kKept = 16;
   struct Known {
     Constraint constraint;
-    constrain::LanguagePtr language;
+    std::shared_ptr<constrain::Masks> masks;
   };
   const Tokenizer& tokenizer_;
   std::vector<TokenId> ends_;

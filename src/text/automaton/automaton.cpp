@@ -66,9 +66,10 @@ Automaton::State Automaton::find_next(State state, std::uint8_t byte) {
 FreeText Automaton::free_text(State state) const {
   FreeText all;
   const Memory& m = memory_[state];
-  bool every = true;
+  bool every = true, words = false;
   for (std::uint32_t i = 0; i < m.count; ++i) {
     const FreeText one = free_of(threads_[m.from + i]);
+    words = words || one.words;
     if (one.kind == FreeText::Kind::None) {
       every = false;
       continue;
@@ -86,6 +87,7 @@ FreeText Automaton::free_text(State state) const {
   }
   if (all.kind != FreeText::Kind::None)
     all.kind = every ? FreeText::Kind::All : FreeText::Kind::Some;
+  all.words = words;
   return all;
 }
 

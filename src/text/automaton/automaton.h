@@ -25,6 +25,7 @@ struct FreeText {
   std::int64_t room = 0;    // code points that may still come; -1: any number
   std::int64_t wanted = 0;  // code points that must still come before the end
   bool uniform = true;      // only how many come matters, not which
+  bool words = false;       // any ASCII letters and digits may follow, also where kind is None
 };
 
 // One thread at a time. Any number of places in a text may be kept as states.

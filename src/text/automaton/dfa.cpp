@@ -245,23 +245,39 @@ std::vector<std::uint64_t> count_texts(const Dfa& dfa) {
   return counts;
 }
 
-std::vector<bool> free_states(const Dfa& dfa) {
+namespace {
+
+// By state: whether every text of these code points can follow. `ranges`: ascending.
+std::vector<bool> closed_states(
+    const Dfa& dfa, const std::vector<std::pair<std::uint32_t, std::uint32_t>>& ranges) {
   const std::size_t n = dfa.states.size();
-  std::vector<bool> free(n, true);
+  std::vector<bool> closed(n, true);
+  const auto covers = [&](const Dfa::State& s, std::uint32_t lo, std::uint32_t hi) {
+    for (const CodeEdge& e : s.edges) {
+      if (e.hi < lo) continue;
+      if (e.lo > lo || !closed[e.to]) return false;
+      if (e.hi >= hi) return true;
+      lo = e.hi + 1;
+    }
+    return false;
+  };
   for (bool changed = true; changed;) {
     changed = false;
-    for (std::size_t i = 0; i < n; ++i) {
-      if (!free[i]) continue;
-      std::uint32_t covered = 0x20;  // everything below is covered
-      for (const CodeEdge& e : dfa.states[i].edges) {
-        if (e.hi < covered) continue;
-        if (e.lo > covered || !free[e.to]) break;
-        covered = e.hi + 1;
-      }
-      if (covered <= kLastCode) free[i] = false, changed = true;
-    }
+    for (std::size_t i = 0; i < n; ++i)
+      for (const auto& [lo, hi] : ranges)
+        if (closed[i] && !covers(dfa.states[i], lo, hi)) closed[i] = false, changed = true;
   }
-  return free;
+  return closed;
+}
+
+}  // namespace
+
+std::vector<bool> free_states(const Dfa& dfa) {
+  return closed_states(dfa, {{0x20, kLastCode}});
+}
+
+std::vector<bool> word_states(const Dfa& dfa) {
+  return closed_states(dfa, {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}});
 }
 
 namespace {

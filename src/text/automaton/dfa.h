@@ -52,6 +52,8 @@ std::vector<std::uint64_t> count_texts(const Dfa& dfa);
 // For a trimmed automaton, by state: whether every text without control characters can follow, one
 // character after the other.
 std::vector<bool> free_states(const Dfa& dfa);
+// The same for texts of ASCII letters and digits.
+std::vector<bool> word_states(const Dfa& dfa);
 // All accepted texts, when they are at most `limit`.
 std::vector<std::string> list_texts(const Dfa& dfa, std::size_t limit);
 

@@ -35,10 +35,13 @@ Result<LanguagePtr> choice(const std::vector<std::string>& texts);
 // GBNF as llama.cpp documents it.
 Result<LanguagePtr> grammar(std::string_view text);
 
+inline constexpr std::size_t kMaxStates = 200000;  // then an automaton is built anew
+
 // A place in an answer, byte by byte.
 class Walk {
  public:
   explicit Walk(LanguagePtr language);
+  Walk(LanguagePtr language, std::shared_ptr<Automaton> automaton);
 
   // Goes one byte further; false, and the walk stays where it is, when no valid answer goes on so.
   bool push(std::uint8_t byte);
@@ -47,6 +50,7 @@ class Walk {
   bool can_end() const { return automaton_->accepts(state_); }
 
   Automaton& automaton() const { return *automaton_; }
+  const std::shared_ptr<Automaton>& shared() const { return automaton_; }
   Automaton::State state() const { return state_; }
   // Keys of the object in which the next key is being written, or may begin; and what stands of
   // it. Nothing when no key comes next.

@@ -14,7 +14,7 @@ namespace {
 
 struct Tables {
   Dfa dfa;
-  std::vector<bool> free;
+  std::vector<bool> free, words;
 };
 
 // A thread is a state of the automaton over code points and what is read of the next character.
@@ -44,6 +44,7 @@ class DfaMachine final : public Automaton {
   FreeText free_of(Thread thread) const override {
     const auto& [state, decoder] = places_[thread];
     FreeText t;
+    t.words = decoder == 0 && tables_->words[state];
     if (decoder != 0 || !tables_->free[state]) return t;
     t.kind = FreeText::Kind::All;
     t.room = -1;
@@ -69,6 +70,7 @@ class DfaLanguage final : public Language {
     auto tables = std::make_shared<Tables>();
     tables->dfa = std::move(dfa);
     tables->free = free_states(tables->dfa);
+    tables->words = word_states(tables->dfa);
     tables_ = std::move(tables);
   }
   std::unique_ptr<Automaton> automaton() const override {

@@ -10,36 +10,44 @@ constexpr std::size_t kMaxMasks = 1024;  // 32 MB at 262,144 ids
 
 }  // namespace
 
-Masker::Masker(std::shared_ptr<const Vocabulary> vocabulary, LanguagePtr language,
-               std::vector<TokenId> ends)
-    : vocabulary_(std::move(vocabulary)), ends_(std::move(ends)), walk_(std::move(language)) {}
+Masks::Masks(std::shared_ptr<const Vocabulary> vocabulary, LanguagePtr language,
+             std::vector<TokenId> ends)
+    : vocabulary_(std::move(vocabulary)),
+      language_(std::move(language)),
+      ends_(std::move(ends)),
+      automaton_(language_->automaton()) {}
 
-std::shared_ptr<const Words> Masker::mask() {
-  if (masked_ != &walk_.automaton()) {
-    masked_ = &walk_.automaton();
-    masks_.clear();
+Walk Masks::start() {
+  if (automaton_->size() > kMaxStates / 2) {
+    automaton_ = language_->automaton();
+    known_.clear();
   }
-  const Automaton::State state = walk_.state();
-  auto& known = masks_[state];
-  if (known == nullptr) {
-    auto words = made(state);
-    if (masks_.size() > kMaxMasks) masks_.clear();
-    return without_second_keys(masks_[state] = std::move(words));
-  }
-  return without_second_keys(known);
+  return Walk(language_, automaton_);
 }
 
-std::shared_ptr<const Words> Masker::made(Automaton::State state) {
-  Automaton& automaton = walk_.automaton();
+std::shared_ptr<const Words> Masks::of(const Walk& walk) {
+  if (automaton_ != walk.shared()) {  // the walk has begun a new one
+    automaton_ = walk.shared();
+    known_.clear();
+  }
+  const Automaton::State state = walk.state();
+  if (const auto at = known_.find(state); at != known_.end())
+    return without_second_keys(walk, at->second);
+  if (known_.size() >= kMaxMasks) known_.clear();
+  return without_second_keys(walk, known_[state] = made(*automaton_, state));
+}
+
+std::shared_ptr<const Words> Masks::made(Automaton& automaton, Automaton::State state) const {
   const FreeText text = automaton.free_text(state);
   auto words = std::make_shared<Words>();
   if (text.kind != FreeText::Kind::None) {
-    strings(state, text, *words);
+    strings(automaton, state, text, *words);
   } else {
-    words->resize(vocabulary_->words());
-    vocabulary_->all().walk(automaton, state, [&](std::span<const Tree::Entry> entries) {
-      for (const Tree::Entry& e : entries) set_bit(*words, e.id);
-    });
+    *words = text.words ? vocabulary_->words_only() : Words(vocabulary_->words());
+    (text.words ? vocabulary_->not_words() : vocabulary_->all())
+        .walk(automaton, state, [&](std::span<const Tree::Entry> entries) {
+          for (const Tree::Entry& e : entries) set_bit(*words, e.id);
+        });
   }
   for (const TokenId id : ends_)
     if (automaton.accepts(state)) set_bit(*words, id);
@@ -47,11 +55,12 @@ std::shared_ptr<const Words> Masker::made(Automaton::State state) {
 }
 
 // Inside a string where any characters may follow: the plain pieces are known beforehand.
-void Masker::strings(Automaton::State state, const FreeText& text, Words& words) {
-  Automaton& automaton = walk_.automaton();
-  const bool endless =
-      text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest());
-  const std::size_t room = endless ? Vocabulary::kLongest : static_cast<std::size_t>(text.room);
+void Masks::strings(Automaton& automaton, Automaton::State state, const FreeText& text,
+                    Words& words) const {
+  const auto kLongest = static_cast<std::int64_t>(Vocabulary::kLongest);
+  const bool endless = text.room < 0 || text.room >= kLongest;  // every plain piece fits
+  const bool wide = text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest());
+  const auto room = static_cast<std::size_t>(endless ? kLongest : text.room);
   words = vocabulary_->plain(room);
   const auto add = [&](std::span<const Tree::Entry> entries) {
     for (const Tree::Entry& e : entries) set_bit(words, e.id);
@@ -65,7 +74,7 @@ void Masker::strings(Automaton::State state, const FreeText& text, Words& words)
     return;
   }
   vocabulary_->pieces().walk(automaton, state, add);
-  if (endless && text.wanted == 0) {
+  if (wide && text.wanted == 0) {
     vocabulary_->tails().walk(automaton, state, add);
     return;
   }
@@ -73,7 +82,7 @@ void Masker::strings(Automaton::State state, const FreeText& text, Words& words)
   // enough do, and while there is room, it does not.
   Automaton::State at = state;
   for (std::size_t n = 0; n <= room && at != Automaton::kDead; ++n) {
-    const bool same = endless && static_cast<std::int64_t>(n) >= text.wanted;
+    const bool same = wide && static_cast<std::int64_t>(n) >= text.wanted;
     vocabulary_->tails().walk(automaton, at, [&](std::span<const Tree::Entry> entries) {
       for (const Tree::Entry& e : entries)
         if (e.prefix == n || (same && e.prefix > n)) set_bit(words, e.id);
@@ -84,8 +93,9 @@ void Masker::strings(Automaton::State state, const FreeText& text, Words& words)
 }
 
 // No object gets a key twice: what would close one that is taken is left out.
-std::shared_ptr<const Words> Masker::without_second_keys(std::shared_ptr<const Words> words) {
-  const Walk::Keys keys = walk_.keys();
+std::shared_ptr<const Words> Masks::without_second_keys(const Walk& walk,
+                                                        std::shared_ptr<const Words> words) const {
+  const Walk::Keys keys = walk.keys();
   if (keys.taken == nullptr) return words;
   std::shared_ptr<Words> fewer;
   const auto leave_out = [&](TokenId id) {
@@ -104,7 +114,7 @@ std::shared_ptr<const Words> Masker::without_second_keys(std::shared_ptr<const W
   // pieces that begin and end a string, or end one after an escape: tried out one by one
   for (const TokenId id : vocabulary_->quoting()) {
     if (!has_bit(*words, id)) continue;
-    Walk trial = walk_;
+    Walk trial = walk;
     const std::string_view bytes = vocabulary_->bytes_of(id);
     if (trial.push(bytes) != bytes.size()) leave_out(id);
   }
@@ -113,9 +123,10 @@ std::shared_ptr<const Words> Masker::without_second_keys(std::shared_ptr<const W
 }
 
 bool Masker::accept(TokenId id) {
-  if (std::find(ends_.begin(), ends_.end(), id) != ends_.end()) return walk_.can_end();
-  if (id < 0 || static_cast<std::size_t>(id) >= vocabulary_->size()) return false;
-  const std::string_view bytes = vocabulary_->bytes_of(id);
+  const auto& ends = masks_->ends();
+  if (std::find(ends.begin(), ends.end(), id) != ends.end()) return walk_.can_end();
+  if (id < 0 || static_cast<std::size_t>(id) >= masks_->vocabulary().size()) return false;
+  const std::string_view bytes = masks_->vocabulary().bytes_of(id);
   if (bytes.empty()) return false;
   Walk further = walk_;
   if (further.push(bytes) != bytes.size()) return false;

@@ -9,32 +9,51 @@
 
 namespace bezel::constrain {
 
-// One answer's place in its language, id by id. Masks are kept by the state of the automaton.
-class Masker {
+// What answers in one language share: the automaton and the masks of its states. One thread at a
+// time.
+class Masks {
  public:
   // `ends`: ids that end an answer; they may come where the language allows an end, and only there.
-  Masker(std::shared_ptr<const Vocabulary> vocabulary, LanguagePtr language,
-         std::vector<TokenId> ends);
+  Masks(std::shared_ptr<const Vocabulary> vocabulary, LanguagePtr language,
+        std::vector<TokenId> ends);
 
+  const Vocabulary& vocabulary() const { return *vocabulary_; }
+  const std::vector<TokenId>& ends() const { return ends_; }
+  Walk start();  // a new automaton is begun when the last one has grown large
   // A bit for every id that may come next. The words stay as they are while somebody holds them.
-  std::shared_ptr<const Words> mask();
+  std::shared_ptr<const Words> of(const Walk& walk);
+
+ private:
+  std::shared_ptr<const Words> made(Automaton& automaton, Automaton::State state) const;
+  void strings(Automaton& automaton, Automaton::State state, const FreeText& text,
+               Words& words) const;
+  std::shared_ptr<const Words> without_second_keys(const Walk& walk,
+                                                   std::shared_ptr<const Words> words) const;
+
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  LanguagePtr language_;
+  std::vector<TokenId> ends_;
+  std::shared_ptr<Automaton> automaton_;  // of the masks
+  std::unordered_map<Automaton::State, std::shared_ptr<const Words>> known_;
+};
+
+// One answer's place in its language, id by id.
+class Masker {
+ public:
+  explicit Masker(std::shared_ptr<Masks> masks)
+      : masks_(std::move(masks)), walk_(masks_->start()) {}
+
+  // See Masks::of.
+  std::shared_ptr<const Words> mask() { return masks_->of(walk_); }
   // Goes on by one id; false, and nothing changes, when it may not come. An end id ends nothing
   // here: it is accepted where the language can end.
   bool accept(TokenId id);
-  // No id may come but an end.
   bool can_end() const { return walk_.can_end(); }
   const Walk& walk() const { return walk_; }
 
  private:
-  std::shared_ptr<const Words> made(Automaton::State state);
-  void strings(Automaton::State state, const FreeText& text, Words& words);
-  std::shared_ptr<const Words> without_second_keys(std::shared_ptr<const Words> words);
-
-  std::shared_ptr<const Vocabulary> vocabulary_;
-  std::vector<TokenId> ends_;
+  std::shared_ptr<Masks> masks_;
   Walk walk_;
-  const Automaton* masked_ = nullptr;  // the automaton that the masks are of
-  std::unordered_map<Automaton::State, std::shared_ptr<const Words>> masks_;
 };
 
 }  // namespace bezel::constrain

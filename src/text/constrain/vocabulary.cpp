@@ -63,6 +63,10 @@ bool special(char c) {
   return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20;
 }
 
+bool letter_or_digit(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+}
+
 // Whether a string's end, and what makes it matter to the names of keys, are in one piece.
 bool quotes(std::string_view s) {
   const std::size_t last = s.rfind('"');
@@ -77,13 +81,15 @@ struct Vocabulary::Sorted {
   std::string storage;
   std::vector<std::string_view> bytes;
   std::vector<Words> plain;
-  std::vector<Tree::Text> all, tails, pieces, others;
+  Words words_only;
+  std::vector<Tree::Text> all, tails, pieces, others, not_words;
   std::vector<TokenId> quoting;
   std::size_t longest = 0;
 
   explicit Sorted(const Tokenizer& tokenizer)
       : size(static_cast<std::size_t>(tokenizer.vocab_size())) {
     store(tokenizer);
+    words_only.assign((size + 63) / 64, 0);
     plain.assign(kLongest + 1, Words((size + 63) / 64));
     for (std::size_t i = 0; i < size; ++i)
       if (!bytes[i].empty()) sort(static_cast<TokenId>(i), bytes[i]);
@@ -103,7 +109,8 @@ struct Vocabulary::Sorted {
       const auto id = static_cast<TokenId>(i);
       const std::string_view s = tokenizer.bytes_of(id);
       const bool is_mark_byte = s.size() == 1 && static_cast<std::uint8_t>(s[0]) >= 0xF8;
-      if (!tokenizer.is_marker(id) && !is_mark_byte) texts[i] = s;
+      const bool unused = s.substr(0, 7) == "<unused" && s.back() == '>';
+      if (!tokenizer.is_marker(id) && !is_mark_byte && !unused) texts[i] = s;
     }
     for (const auto& [name, byte] : marks)
       if (const auto id = tokenizer.find(name); id && tokenizer.is_marker(*id))
@@ -120,6 +127,10 @@ struct Vocabulary::Sorted {
 
   void sort(TokenId id, std::string_view s) {
     all.push_back({s, {id, 0}});
+    if (std::all_of(s.begin(), s.end(), letter_or_digit))
+      set_bit(words_only, id);
+    else
+      not_words.push_back({s, {id, 0}});
     if (quotes(s)) quoting.push_back(id);
     std::uint32_t codes = 0;
     std::size_t i = 0;
@@ -130,12 +141,11 @@ struct Vocabulary::Sorted {
       ++codes;
     }
     if (i == s.size()) {
-      longest = std::max<std::size_t>(longest, codes);
       set_bit(plain[std::min<std::size_t>(codes, kLongest)], id);
       return;
     }
     others.push_back({s, {id, 0}});
-    longest = std::max(longest, codes + (s.size() - i));
+    if (special(s[i])) longest = std::max(longest, codes + (s.size() - i));
     if (special(s[i]))
       tails.push_back({s.substr(i), {id, codes}});
     else
@@ -150,10 +160,12 @@ Vocabulary::Vocabulary(Sorted s)
       storage_(std::move(s.storage)),
       bytes_(std::move(s.bytes)),
       plain_(std::move(s.plain)),
+      words_only_(std::move(s.words_only)),
       all_(std::move(s.all)),
       tails_(std::move(s.tails)),
       pieces_(std::move(s.pieces)),
       others_(std::move(s.others)),
+      not_words_(std::move(s.not_words)),
       quoting_(std::move(s.quoting)),
       longest_(std::min(s.longest, kLongest)) {}
 

@@ -88,12 +88,15 @@ class Vocabulary {
   const Words& plain(std::size_t length) const { return plain_[std::min(length, kLongest)]; }
   // Of the other pieces: those that are such characters and then a tail; by their tails.
   const Tree& tails() const { return tails_; }
-  // At least the code points of the longest piece that has a tail, and of the longest plain one.
+  // At least the code points of every piece that has a tail.
   std::size_t longest() const { return longest_; }
   // And those that are not whole characters.
   const Tree& pieces() const { return pieces_; }
   // All pieces that are not plain.
   const Tree& others() const { return others_; }
+  // Pieces of ASCII letters and digits alone, and all that are not.
+  const Words& words_only() const { return words_only_; }
+  const Tree& not_words() const { return not_words_; }
   // Pieces in which a JSON string may begin and end, or end after an escape.
   const std::vector<TokenId>& quoting() const { return quoting_; }
 
@@ -104,7 +107,8 @@ class Vocabulary {
   std::string storage_;
   std::vector<std::string_view> bytes_;
   std::vector<Words> plain_;
-  Tree all_, tails_, pieces_, others_;
+  Words words_only_;
+  Tree all_, tails_, pieces_, others_, not_words_;
   std::vector<TokenId> quoting_;
   std::size_t longest_;
 };

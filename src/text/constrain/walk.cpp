@@ -8,8 +8,6 @@ namespace bezel::constrain {
 
 namespace {
 
-constexpr std::size_t kMaxStates = 200000;  // then the automaton is built anew
-
 // The value of a JSON string's body; `broken`: it ends inside a character.
 std::string decoded(std::string_view raw, bool& broken) {
   std::string out;
@@ -25,8 +23,10 @@ std::string decoded(std::string_view raw, bool& broken) {
 
 }  // namespace
 
-Walk::Walk(LanguagePtr language)
-    : language_(std::move(language)), automaton_(language_->automaton()) {
+Walk::Walk(LanguagePtr language) : Walk(language, language->automaton()) {}
+
+Walk::Walk(LanguagePtr language, std::shared_ptr<Automaton> automaton)
+    : language_(std::move(language)), automaton_(std::move(automaton)) {
   state_ = automaton_->start();
 }
 

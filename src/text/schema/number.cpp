@@ -120,8 +120,16 @@ bool can_fit_digits(const NumberRule& r, const Natural& digits) {
 // The exponent is being written: what it can become is tried, the largest first.
 bool can_fit_exponent(const NumberRule& r, const Parts& p) {
   if (p.digits.zero()) return fits(r, {});
+  const auto order = [](const Decimal& d) {  // digits before the point
+    return static_cast<int>(d.digits.digits().size()) + d.exponent;
+  };
+  const int size = static_cast<int>(p.digits.digits().size());
+  const int most = r.hi ? order(*r.hi) : 2 * kMaxExponent + size;
+  const int least = r.lo->zero() ? -3 * kMaxExponent : order(*r.lo);
   const auto try_exponent = [&](int e) {
-    return e <= kMaxExponent && fits(r, magnitude(p.digits, (p.exp_negative ? -e : e) - p.places));
+    const int exponent = (p.exp_negative ? -e : e) - p.places;
+    if (e > kMaxExponent || size + exponent > most || size + exponent < least) return false;
+    return fits(r, magnitude(p.digits, exponent));
   };
   const auto range = [&](int from, int to) {
     for (int e = std::min(to, kMaxExponent); e >= from; --e)

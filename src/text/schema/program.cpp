@@ -117,6 +117,7 @@ Status Program::add_case(Expander& expander, const Alternative& a, GoalShape& ou
         BEZEL_TRY(s.dfa, expander.texts_of(a.string));
         s.counts = count_texts(s.dfa);
         s.free = free_states(s.dfa);
+        s.words = word_states(s.dfa);
         some = !s.dfa.states.empty();
       }
       if (some) {

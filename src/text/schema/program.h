@@ -19,6 +19,7 @@ struct StringShape {
   Dfa dfa;
   std::vector<std::uint64_t> counts;  // see count_texts
   std::vector<bool> free;             // see free_states
+  std::vector<bool> words;            // see word_states
 };
 
 // What one item or the value of one key must be, with the duties that it then fulfils (bits).

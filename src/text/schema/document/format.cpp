@@ -37,11 +37,6 @@ std::string ipv6() {
   return all;
 }
 
-std::string hostname() {
-  const char* label = "[A-Za-z0-9](?:[A-Za-z0-9\\-]{0,61}[A-Za-z0-9])?";
-  return fmt::format("{0}(?:\\.{0})*", label);
-}
-
 std::string uri(bool reference) {
   const std::string pct = "%[0-9A-Fa-f]{2}";
   const std::string sub = "[!$&'()*+,;=]";
@@ -68,10 +63,13 @@ std::string duration() {
 }
 
 std::string email() {
+  const char* domain =
+      "[A-Za-z0-9](?:[A-Za-z0-9\\-]*[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9\\-]*[A-Za-z0-9])?)"
+      "*";
   const char* atom = R"([A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]+)";
   return fmt::format(R"((?:{0}(?:\.{0})*|"(?:[ !#-\[\]-~]|\\[ -~])*")@(?:{1}|\[{2}\]|)"
                      R"(\[[Ii][Pp][Vv]6:(?:{3})\]))",
-                     atom, hostname(), ipv4(), ipv6());
+                     atom, domain, ipv4(), ipv6());
 }
 
 const std::map<std::string, std::string>& patterns() {
@@ -202,15 +200,21 @@ class TimeOfDay {
     return start;
   }
   void offset(std::uint32_t at, char sign, int minutes) {
-    const std::string text = fmt::format("{:02}:{:02}", minutes / 60, minutes % 60);
-    at = next(at, sign, sign);
-    for (std::size_t i = 0; i + 1 < text.size(); ++i) at = next(at, text[i], text[i]);
-    link(at, text.back(), text.back(), end_);
+    link(at, sign, sign, written(fmt::format("{:02}:{:02}", minutes / 60, minutes % 60)));
+  }
+  // The state from which exactly this text leads to the end; one for every text.
+  std::uint32_t written(const std::string& text) {
+    if (text.empty()) return end_;
+    if (const auto at = written_.find(text); at != written_.end()) return at->second;
+    const std::uint32_t rest = written(text.substr(1)), state = fresh();
+    link(state, text[0], text[0], rest);
+    return written_[text] = state;
   }
 
   Dfa dfa_;
   std::uint32_t end_ = 0;
   std::vector<std::uint32_t> leap_;
+  std::map<std::string, std::uint32_t> written_;
 };
 
 }  // namespace

@@ -237,6 +237,7 @@ FreeText Machine::free_of(Thread thread) const {
     t.uniform = json_ && f.a == kNoNode && o.others.states.size() == 1;
   } else if (f.kind == kText) {
     const StringShape& s = program_->string(static_cast<int>(f.shape));
+    t.words = !s.plain && f.d == 0 && s.words[f.a];
     if (!s.plain && !s.free[f.a]) return t;
     t.kind = FreeText::Kind::All;
     t.room = s.plain && s.max >= 0 ? s.max - f.a : -1;

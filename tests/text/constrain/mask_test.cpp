@@ -1,0 +1,127 @@
+// Masks: equal to trying every token, the same for every cut, an end only where one may be.
+#include <fmt/format.h>
+
+#include <random>
+
+#include "text/constrain/support.h"
+
+namespace bezel::test {
+
+namespace {
+
+using constrain::has_bit;
+using constrain::Masker;
+using constrain::Masks;
+using constrain::Vocabulary;
+
+constexpr const char* kSchemas[] = {
+    R"({"type":"object","properties":{"name":{"type":"string","minLength":2,"maxLength":9},"n":{"type":"integer","minimum":3,"maximum":40},"tags":{"type":"array","items":{"enum":["ab","b",null]},"uniqueItems":true}},"required":["name"],"additionalProperties":false})",
+    R"({"type":"object","additionalProperties":{"type":["boolean","string"]},"patternProperties":{"^a":{"type":"number"}}})",
+    R"({"type":"array","items":{"type":"string","pattern":"^[a-f]+\\d*$"},"minItems":1})",
+    R"({"anyOf":[{"type":"string","maxLength":3},{"type":"string","pattern":"^the "},{"type":"array"}]})",
+    R"({"type":"string","pattern":"o"})"};
+
+std::shared_ptr<const Vocabulary> small_vocabulary(TokenizerPtr& tokenizer) {
+  tokenizer = take(Tokenizer::load_json(tokenizer_fixture("small/tokenizer.json")));
+  return tokenizer == nullptr ? nullptr : std::make_shared<Vocabulary>(*tokenizer);
+}
+
+void compare(const Masker& masker, const constrain::Words& mask, const Vocabulary& vocabulary) {
+  for (TokenId id = 0; id < static_cast<TokenId>(vocabulary.size()); ++id) {
+    const std::string_view bytes = vocabulary.bytes_of(id);
+    constrain::Walk walk = masker.walk();
+    const bool fits = !bytes.empty() && walk.push(bytes) == bytes.size();
+    const bool wanted = id == 1 ? masker.can_end() : fits;
+    ASSERT_EQ(has_bit(mask, id), wanted) << "token " << id << " \"" << bytes << '"';
+  }
+}
+
+void walk_at_random(const std::string& schema, const std::shared_ptr<const Vocabulary>& vocabulary,
+                    std::mt19937& random) {
+  const auto language = must(constrain::json_schema(schema));
+  Masker masker(std::make_shared<Masks>(vocabulary, language, std::vector<TokenId>{1}));
+  for (int step = 0; step < 25; ++step) {
+    const auto mask = masker.mask();
+    compare(masker, *mask, *vocabulary);
+    std::vector<TokenId> may;
+    for (TokenId id = 0; id < static_cast<TokenId>(vocabulary->size()); ++id)
+      if (has_bit(*mask, id)) may.push_back(id);
+    ASSERT_FALSE(may.empty());
+    const TokenId id = may[random() % may.size()];
+    ASSERT_TRUE(masker.accept(id));
+    if (id == 1) break;
+  }
+}
+
+}  // namespace
+
+TEST(Mask, IsWhatTryingEveryTokenGives) {
+  TokenizerPtr tokenizer;
+  const auto vocabulary = small_vocabulary(tokenizer);
+  ASSERT_NE(vocabulary, nullptr);
+  std::mt19937 random(7);
+  for (const char* schema : kSchemas)
+    for (int i = 0; i < 8; ++i) walk_at_random(schema, vocabulary, random);
+}
+
+TEST(Mask, ControlTokensAreNeverAllowedButAnEnd) {
+  TokenizerPtr tokenizer;
+  const auto vocabulary = small_vocabulary(tokenizer);
+  ASSERT_NE(vocabulary, nullptr);
+  Masker masker(std::make_shared<Masks>(vocabulary, must(constrain::json_schema("true")),
+                                        std::vector<TokenId>{1}));
+  for (const std::string text : {"\"", "a <", "\""}) {
+    const auto mask = masker.mask();
+    for (TokenId id = 0; id < static_cast<TokenId>(vocabulary->size()); ++id)
+      EXPECT_FALSE(tokenizer->is_marker(id) && has_bit(*mask, id)) << id;
+    for (const TokenId id : tokenizer->encode_plain(text)) ASSERT_TRUE(masker.accept(id));
+  }
+  EXPECT_TRUE(has_bit(*masker.mask(), 1));
+  EXPECT_TRUE(masker.accept(1));
+  EXPECT_FALSE(masker.accept(2));
+}
+
+TEST(Mask, StaysValidWhileItIsHeld) {
+  TokenizerPtr tokenizer;
+  const auto vocabulary = small_vocabulary(tokenizer);
+  ASSERT_NE(vocabulary, nullptr);
+  Masker masker(std::make_shared<Masks>(vocabulary, must(constrain::json_schema("true")),
+                                        std::vector<TokenId>{}));
+  const auto first = masker.mask();
+  const constrain::Words copy = *first;
+  for (int i = 0; i < 3000; ++i) {
+    ASSERT_TRUE(masker.accept(tokenizer->encode_plain("[").front()) || i >= 500);
+    masker.mask();
+  }
+  EXPECT_EQ(*first, copy);
+}
+
+TEST(Mask, EveryCutIntoTokensGivesTheSameVerdict) {
+  TokenizerPtr tokenizer;
+  const auto vocabulary = small_vocabulary(tokenizer);
+  ASSERT_NE(vocabulary, nullptr);
+  const auto language = must(constrain::json_schema(kSchemas[0]));
+  const std::string good = R"({"name":"héllo w","n":12,"tags":["ab",null]})";
+  const std::string bad = R"({"name":"héllo w","n":12,"tags":["ab","ab"]})";
+  std::mt19937 random(3);
+  for (int round = 0; round < 50; ++round) {
+    for (const std::string& text : {good, bad}) {  // as any tokens at all
+      Masker masker(std::make_shared<Masks>(vocabulary, language, std::vector<TokenId>{1}));
+      bool ok = true;
+      for (std::size_t at = 0; ok && at < text.size();) {
+        const std::size_t n = std::min<std::size_t>(1 + random() % 6, text.size() - at);
+        auto id = tokenizer->find(text.substr(at, n));
+        if (!id)
+          id = tokenizer->find(fmt::format("<0x{:02X}>", static_cast<unsigned char>(text[at])));
+        ASSERT_TRUE(id);
+        const auto mask = masker.mask();
+        ok = masker.accept(*id);
+        EXPECT_EQ(ok, has_bit(*mask, *id));
+        at += vocabulary->bytes_of(*id).size();
+      }
+      EXPECT_EQ(ok && masker.can_end(), text == good);
+    }
+  }
+}
+
+}  // namespace bezel::test
