@@ -65,7 +65,8 @@ bool Talker::call(const output::Event& e) {
 
 void Talker::finish(Done& done) {
   if (!stop_.stopped()) {
-    if (done.reason == DoneReason::EndToken && !done.ids.empty()) feed_.push(done.ids.back());
+    // Whichever id it was: a file may name ordinary ones as ends.
+    if (done.reason == DoneReason::EndToken) parser_.push_marker("<eos>");
     parser_.finish();
     pass(parser_.take(), nullptr);
     TextPiece last;
