@@ -115,14 +115,29 @@ class Maker {
   Random random_;
 };
 
+// Puts one of the names that schemas ask for as the next key, if one may come.
+bool push_name(constrain::Walk& walk, std::string& text) {
+  for (const std::string name : {"\"a\":", "\"b\":", "\"ab\":", "\"long name\":"}) {
+    constrain::Walk further = walk;
+    if (further.push(name) != name.size()) continue;
+    walk = further;
+    text += name;
+    return true;
+  }
+  return false;
+}
+
 // An answer, byte by byte; empty when there is a dead end.
 std::string answer(const constrain::LanguagePtr& language, Random& random) {
   constrain::Walk walk(language);
   std::string text;
+  bool in_string = false;
   std::size_t run = 0;  // digits or characters since the last structural byte
   while (text.size() < 20000) {
     const bool late = text.size() > 300;
     if (walk.can_end() && (late || random.below(4) == 0)) return text;
+    if (late && !in_string && (text.back() == ',' || text.back() == '{') && push_name(walk, text))
+      continue;
     std::vector<char> may, closing;
     for (int b = 0; b < 0xF8; ++b) {
       const char c = static_cast<char>(b);
@@ -131,18 +146,31 @@ std::string answer(const constrain::LanguagePtr& language, Random& random) {
       may.push_back(c);
       if (c == '"' || c == ']' || c == '}' || c == ',' || c == ':') closing.push_back(c);
     }
-    if (may.empty()) return "";
+    if (may.empty() && walk.can_end()) return text;
+    if (may.empty()) {
+      ADD_FAILURE() << "nothing can follow " << text;
+      return "";
+    }
     std::vector<char> plain;  // no exponents: double cannot hold what they reach
     for (const char c : may)
       if (c != 'e' && c != 'E' && c != '\\' && (run < 6 || c != '0')) plain.push_back(c);
     const auto* from = plain.empty() ? &may : &plain;
     if (!closing.empty() && (late || run > 5 || random.below(3) == 0)) from = &closing;
-    if (late && !closing.empty() && closing.back() != ',') closing.assign(1, closing.back());
+    if (late && in_string && !closing.empty() && closing.front() == '"') closing.resize(1);
+    if (late && !in_string && !closing.empty() && closing.back() != ',')
+      closing.assign(1, closing.back());
+    std::vector<char> wanted;  // by the patterns, where a string cannot end yet
+    for (const char w : may)
+      if (w == '0' || (w >= 'a' && w <= 'c') || w == 'x' || w == 'y') wanted.push_back(w);
+    if (late && in_string && !wanted.empty() && (closing.empty() || closing.front() != '"'))
+      from = &wanted;
     const char c = (*from)[random.below(from->size())];
     run = c == '"' || c == ',' || c == '[' || c == '{' || c == ':' ? 0 : run + 1;
+    if (c == '"' && !(in_string && text.back() == '\\')) in_string = !in_string;
     walk.push(static_cast<std::uint8_t>(c));
     text.push_back(c);
   }
+  ADD_FAILURE() << "no end: " << text.substr(0, 400) << "..." << text.substr(text.size() - 200);
   return "";
 }
 
