@@ -55,11 +55,18 @@ class Automaton {
   // remembers `text`.
   State remember(State state, const std::string& text);
   bool waits_for_text(State state) const { return memory_[state].waits; }
+  // Whether the text before this state belongs to JSON whose keys are watched.
+  virtual bool tracks(State) const { return true; }
   // Inside a key: the automaton itself sees to it that this key does not come twice.
   bool knows_key(State state) const;
 
  protected:
   using Thread = std::uint32_t;
+  template <class Each>
+  void for_each_thread(State state, const Each& each) const {
+    const Memory& m = memory_[state];
+    for (std::uint32_t i = 0; i < m.count; ++i) each(threads_[m.from + i]);
+  }
   virtual Thread first() = 0;
   virtual void step(Thread thread, std::uint8_t byte, std::vector<Thread>& out) = 0;
   virtual bool accepting(Thread thread) const = 0;

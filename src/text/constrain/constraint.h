@@ -74,7 +74,8 @@ class Walk {
   LanguagePtr language_;
   std::shared_ptr<Automaton> automaton_;
   Automaton::State state_ = Automaton::kDead;
-  std::string all_;  // everything so far, to find the way again in a new automaton
+  std::string all_;     // everything so far, to find the way again in a new automaton
+  std::string marked_;  // since the last quote mark
   // JSON only
   std::vector<Level> levels_;
   std::string raw_;  // of the open string

@@ -92,7 +92,13 @@ bool Walk::push(std::uint8_t byte) {
   if (automaton_->size() > kMaxStates) renew();
   Automaton::State next = automaton_->next(state_, byte);
   if (next == Automaton::kDead) return false;
-  if (language_->json()) {
+  if (byte == kQuoteMark) {
+    if (automaton_->waits_for_text(next)) next = automaton_->remember(next, marked_);
+    marked_.clear();
+  } else if (byte < 0xF8) {
+    marked_.push_back(static_cast<char>(byte));
+  }
+  if (language_->json() && automaton_->tracks(next)) {
     if (in_string_ && byte == '"' && !escaped_ && !closes_string(next)) return false;
     track(byte, in_string_ && is_key_ && automaton_->knows_key(state_));
   }
