@@ -68,6 +68,8 @@ class Walk {
     std::vector<std::string> keys;  // those that the automaton does not know itself
   };
   bool closes_string(Automaton::State& next);
+  bool key_can_close(Automaton::State state, const std::string& text) const;
+  bool keeps_keys_apart(Automaton::State next, std::uint8_t byte) const;
   void track(std::uint8_t byte, bool known_key);
   void renew();
 
