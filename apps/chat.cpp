@@ -10,6 +10,7 @@
 #include <string>
 
 #include "common.h"
+#include "talk.h"
 
 namespace bezel::app {
 
@@ -23,6 +24,8 @@ constexpr const char* kHelp =
     "/load FILE     go on with a saved conversation\n"
     "/stats         tokens, speed and memory\n"
     "/compact       replace the conversation by a summary that the model writes\n"
+    "/think on|off  whether the model thinks before it answers\n"
+    "/tools         the tools the model may call\n"
     "/quit          end, as does Ctrl-D\n"
     "A line that ends in \\ goes on in the next; \"\"\" begins and ends a text of several lines.\n"
     "Ctrl-C stops an answer.";
@@ -31,7 +34,8 @@ struct ChatFlags {
   std::string system, load;
   ModelFlags with;
   SamplingFlags sampling;
-  bool show_markers = false;
+  ThinkFlags think;
+  ToolFlags tools;
 };
 
 enum class Read { Line, End, Interrupted };
@@ -41,6 +45,12 @@ class Input {
  public:
   Input() : terminal_(::isatty(STDIN_FILENO) == 1) {}
   bool terminal() const { return terminal_; }
+
+  // A line in answer to a question; empty when there is none. Only on a terminal.
+  std::string answer(const std::string& question) {
+    std::string line;
+    return terminal_ && read_line(line, question.c_str()) == Read::Line ? line : "";
+  }
 
   // What the person says next: a line, lines joined by a trailing \, or a """ block.
   Read next(std::string& text) {
@@ -107,8 +117,15 @@ class Input {
 
 class Session {
  public:
-  Session(Engine& engine, Request rules, bool quiet_input)
-      : engine_(engine), chat_(engine), rules_(std::move(rules)), script_(quiet_input) {}
+  Session(Engine& engine, Request rules, Input& input, ToolBox& tools, bool allow_tools)
+      : engine_(engine),
+        chat_(engine),
+        rules_(std::move(rules)),
+        input_(input),
+        tools_(tools),
+        allow_tools_(allow_tools) {
+    if (!tools.empty()) chat_.talk().tools = tools.declarations();
+  }
 
   Chat& chat() { return chat_; }
   bool failed() const { return failed_; }
@@ -141,6 +158,11 @@ class Session {
       stats();
     } else if (name == "/compact") {
       compact();
+    } else if (name == "/think") {
+      think(rest);
+    } else if (name == "/tools") {
+      note(tools_.empty() ? "There are no tools; --tools, --folder and --mcp give some."
+                          : fmt::format("{}", fmt::join(tools_.names(), "\n")));
     } else {
       complain({Errc::BadInput, fmt::format("there is no command {}; /help lists them", name), ""});
     }
@@ -150,6 +172,13 @@ class Session {
   void set_system(const std::string& text) {
     if (!text.empty()) chat_.set_system(text == "-" ? "" : text);
     note(chat_.system().empty() ? "There is no system text." : "System text: " + chat_.system());
+  }
+
+  void think(const std::string& how) {
+    if (!how.empty() && how != "on" && how != "off")
+      return complain({Errc::BadInput, "say /think on or /think off", ""});
+    if (!how.empty()) chat_.talk().think = how == "on";
+    note(chat_.talk().think ? "The model thinks before it answers." : "The model answers at once.");
   }
 
   void file_command(bool save, const std::string& path) {
@@ -168,14 +197,44 @@ class Session {
       return true;
     }
     bar_.reset();
-    output().write(std::get<TextPiece>(event).text);
+    if (const auto* thought = std::get_if<ThoughtPiece>(&event)) {
+      thoughts_.write(thought->text);
+      return true;
+    }
+    thoughts_.end();
+    if (const auto* piece = std::get_if<TextPiece>(&event)) output().write(piece->text);
     return output().flush();
+  }
+
+  // Shows a call, and makes it when it is allowed.
+  Result<std::string> call(const ToolCall& call) {
+    output().flush();
+    const std::string what = one_line(fmt::format("{}{}", call.name, call.arguments));
+    const Error refused{Errc::Cancelled, "the user did not allow this call", ""};
+    if (allow_tools_) {
+      note("[calls " + what + "]");
+    } else {
+      const std::string said =
+          input_.answer(fmt::format("[the model wants to call {}: y(es), a(lways), n(o)] ", what));
+      if (said == "a" || said == "always") allow_tools_ = true;
+      if (!allow_tools_ && said != "y" && said != "yes") {
+        note("[not called: " + what + "]");
+        return refused;
+      }
+    }
+    Result<std::string> result = tools_.call(call, &InterruptGuard::flag());
+    if (!result) note("[" + one_line(result.error().text()) + "]");
+    return result;
   }
 
   void ask(const std::string& text) {
     InterruptGuard::clear();
-    auto done = chat_.ask(text, rules_, [this](const Event& e) { return print(e); });
+    Chat::CallTool call_tool;
+    if (!tools_.empty()) call_tool = [this](const ToolCall& c) { return call(c); };
+    auto done = chat_.ask(
+        text, rules_, [this](const Event& e) { return print(e); }, call_tool);
     bar_.reset();
+    thoughts_.end();
     InterruptGuard::clear();
     if (!done) {
       const bool long_chat = done.error().code == Errc::TooLarge && !chat_.turns().empty();
@@ -219,6 +278,7 @@ class Session {
     InterruptGuard::clear();
     const auto result = chat_.compact(rules_, [this](const Event& e) { return print(e); });
     bar_.reset();
+    thoughts_.end();
     InterruptGuard::clear();
     output().write("\n");
     output().flush();
@@ -231,13 +291,16 @@ class Session {
 
   void complain(const Error& error) {
     fail(error);
-    failed_ = failed_ || script_;  // on a terminal the person has seen it
+    failed_ = failed_ || !input_.terminal();  // on a terminal the person has seen it
   }
 
   Engine& engine_;
   Chat chat_;
   Request rules_;
-  bool script_;
+  Input& input_;
+  ToolBox& tools_;
+  bool allow_tools_;
+  ThoughtPrinter thoughts_;
   bool failed_ = false;
   std::optional<Done> last_;
   std::unique_ptr<Progress> bar_;
@@ -248,10 +311,12 @@ int chat(const ChatFlags& f) {
   if (!engine) return fail(engine.error());
   auto rules = f.sampling.request(**engine);
   if (!rules) return fail(rules.error());
-  rules->show_markers = f.show_markers;
   rules->cancel = &InterruptGuard::flag();
+  auto tools = f.tools.open();
+  if (!tools) return fail(tools.error());
   Input input;
-  Session session(**engine, *std::move(rules), !input.terminal());
+  Session session(**engine, *std::move(rules), input, *tools, f.tools.allow);
+  f.think.apply(session.chat().talk());
   session.chat().set_system(f.system);
   if (!f.load.empty())
     if (const Status status = session.chat().load(f.load); !status) return fail(status.error());
@@ -281,13 +346,16 @@ void add_chat(CLI::App& app, Action& action) {
   c->footer(std::string("In the chat:\n") + kHelp +
             "\n\nExamples:\n"
             "  bezel chat model.gguf\n"
+            "  bezel chat model.gguf --think --tools --folder ~/notes\n"
+            "  bezel chat model.gguf --mcp \"npx -y @modelcontextprotocol/server-time\"\n"
             "  bezel chat model.gguf --system \"Answer in French.\" --temp 0.7 --ctx 16384\n");
   c->add_option("MODEL", f->with.options.model_path, "model file or folder")
       ->required()
       ->type_name("");
   c->add_option("--system", f->system, "system text")->type_name("TEXT");
   c->add_option("--load", f->load, "go on with a saved conversation")->type_name("FILE");
-  c->add_flag("--show-markers", f->show_markers, "show control tokens in answers");
+  f->think.add(*c);
+  f->tools.add(*c);
   f->sampling.add(*c);
   f->with.add(*c);
   c->callback([f, &action] { action = [f] { return chat(*f); }; });

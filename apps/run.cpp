@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "common.h"
+#include "talk.h"
 #include "text/constrained.h"
 
 namespace bezel::app {
@@ -17,7 +18,8 @@ namespace {
 constexpr std::uint64_t kMaxPromptBytes = 256U << 20U;
 
 struct RunFlags {
-  std::string prompt, system;
+  std::string prompt, system, tools;
+  ThinkFlags think;
   ModelFlags with;
   SamplingFlags sampling;
   ConstraintFlags constraint;
@@ -53,6 +55,11 @@ std::string stats_text(const Done& d) {
       reason_text(d.reason));
 }
 
+Json json_of(const ToolCall& call) {
+  auto arguments = parse_json(call.arguments, call.name);
+  return {{"name", call.name}, {"arguments", arguments ? *arguments : Json(call.arguments)}};
+}
+
 Json json_of(const TextPiece& piece, int logprobs) {
   Json line = {{"id", piece.id}, {"text", piece.text}};
   if (piece.id < 0) line["id"] = nullptr;
@@ -80,6 +87,12 @@ class Printer {
       return true;
     }
     bar_.reset();
+    if (const auto* thought = std::get_if<ThoughtPiece>(&event)) {
+      if (!flags_.jsonl) thoughts_.write(thought->text);
+      return !flags_.jsonl || write_line({{"thought", thought->text}});
+    }
+    thoughts_.end();
+    if (const auto* call = std::get_if<CallPiece>(&event)) return add(*call);
     const auto& piece = std::get<TextPiece>(event);
     if (flags_.jsonl) {
       output().write(dump_json(json_of(piece, flags_.logprobs)) + "\n");
@@ -92,8 +105,10 @@ class Printer {
 
   void finish(const Done& done) {
     bar_.reset();
+    thoughts_.end();
     if (flags_.jsonl) {
-      output().write(dump_json({{"done", reason_text(done.reason)},
+      const bool calls = called_ && done.reason == DoneReason::EndToken;
+      output().write(dump_json({{"done", calls ? "tool_calls" : reason_text(done.reason)},
                                 {"prompt_tokens", done.prompt_tokens},
                                 {"answer_tokens", done.ids.size()},
                                 {"prompt_seconds", done.prompt_seconds},
@@ -106,21 +121,53 @@ class Printer {
   }
 
  private:
+  // Calls are a line of JSON each.
+  bool add(const CallPiece& piece) {
+    if (!piece.name.empty()) call_ = {"", piece.name, ""};
+    call_.arguments += piece.arguments;
+    if (!piece.complete) return true;
+    called_ = true;
+    if (flags_.jsonl) return write_line({{"call", json_of(call_)}});
+    if (line_open_) output().write("\n");
+    line_open_ = false;
+    return write_line(json_of(call_));
+  }
+  static bool write_line(const Json& json) {
+    output().write(dump_json(json) + "\n");
+    return output().flush();
+  }
+
   const RunFlags& flags_;
   std::unique_ptr<Progress> bar_;
-  bool line_open_ = false;
+  ThoughtPrinter thoughts_;
+  ToolCall call_;
+  bool line_open_ = false, called_ = false;
 };
 
-Result<std::vector<TokenId>> prompt_ids(const RunFlags& f, const Engine& engine) {
+// The prompt as it is, or as a conversation whose answer is taken apart.
+Result<Done> answer(const RunFlags& f, Engine& engine, Request& request, Printer& printer) {
   std::string text = f.prompt;
   if (text == "-") {
     BEZEL_TRY(text, read_file("-", kMaxPromptBytes));
   }
-  if (f.raw) return engine.raw_prompt(text, f.markers);
+  if (f.raw) {
+    request.prompt = engine.raw_prompt(text, f.markers);
+    return engine.generate(request, std::ref(printer));
+  }
   std::vector<Turn> turns;
   if (!f.system.empty()) turns.push_back({"system", f.system});
   turns.push_back({"user", std::move(text)});
-  return engine.chat_prompt(turns);
+  Talk talk;
+  f.think.apply(talk);
+  if (!f.tools.empty()) {
+    BEZEL_TRY(talk.tools, read_tools(f.tools));
+  }
+  if (f.show_markers) {
+    BEZEL_TRY(request.prompt, engine.chat_prompt(turns, talk));
+    return engine.generate(request, std::ref(printer));
+  }
+  BEZEL_TRY(Reply reply, engine.reply(turns, talk, request, std::ref(printer)));
+  return std::move(reply.done);
 }
 
 int run(const RunFlags& f) {
@@ -135,9 +182,6 @@ int run(const RunFlags& f) {
   }
   auto request = f.sampling.request(**engine);
   if (!request) return fail(request.error());
-  auto ids = prompt_ids(f, **engine);
-  if (!ids) return fail(ids.error());
-  request->prompt = *std::move(ids);
   request->constraint = *std::move(constraint);
   request->logprobs = f.logprobs;
   request->show_markers = f.show_markers;
@@ -145,7 +189,7 @@ int run(const RunFlags& f) {
 
   const InterruptGuard guard;
   Printer printer(f);
-  auto done = (*engine)->generate(*request, std::ref(printer));
+  auto done = answer(f, **engine, *request, printer);
   if (!done) return fail(done.error());
   printer.finish(*done);
   if (f.stats) note(stats_text(*done));
@@ -167,6 +211,8 @@ void add_run(CLI::App& app, Action& action) {
       "Examples:\n"
       "  bezel run model.gguf \"Name three rivers in Asia.\" --seed 1\n"
       "  bezel run model.gguf - < letter.txt\n"
+      "  bezel run model.gguf --think --tools tools.json \"Is it raining in Oslo?\"\n"
+      "  bezel run model.gguf --schema person.json \"Invent a person.\"\n"
       "  bezel run base-model.gguf --raw -n 100 \"Once upon a time\"\n");
   c->add_option("MODEL", f->with.options.model_path, "model file or folder")
       ->required()
@@ -178,6 +224,10 @@ void add_run(CLI::App& app, Action& action) {
   c->add_flag("--markers", f->markers, "with --raw: control tokens written in the prompt count");
   c->add_flag("--show-markers", f->show_markers, "show control tokens in the answer");
   c->add_option("--system", f->system, "system text")->type_name("TEXT");
+  f->think.add(*c);
+  c->add_option("--tools", f->tools,
+                "tools the model may call (JSON, as OpenAI's chat API has them); calls are printed")
+      ->type_name("FILE");
   c->add_flag("--jsonl", f->jsonl, "one JSON object a token, and one at the end");
   c->add_option("--logprobs", f->logprobs,
                 "with --jsonl: log-probabilities, and those of the N best")

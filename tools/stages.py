@@ -16,7 +16,7 @@ import traceback
 import xml.etree.ElementTree
 
 CODE = (".cpp", ".h")
-TIDY_SECONDS = 300       # clang-tidy stops taking new files after this
+TIDY_SECONDS = 240       # clang-tidy stops taking new files after this
 TEST_SECONDS = 600       # one test
 LONG_TEST_SECONDS = 6 * 3600
 # Not under ASan + UBSan: real weights and full products (too slow there), and tests that measure time.
@@ -242,8 +242,29 @@ def isa_symbols(run):
         run.skip("isa symbols: this machine's build has no x86 kernels")
 
 
+def fuzzing_clang():
+    """The newest clang whose libFuzzer links, or None."""
+    found = versions_of("clang++")
+    names = [found[n] for n in sorted(found, reverse=True)] + ([shutil.which("clang++")] if shutil.which("clang++") else [])
+    with tempfile.TemporaryDirectory() as folder:
+        source = pathlib.Path(folder) / "t.cpp"
+        source.write_text('extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n')
+        for name in names:
+            done = subprocess.run([name, "-fsanitize=fuzzer,address,undefined", str(source), "-o", f"{folder}/t"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if done.returncode == 0:
+                return name
+    return None
+
+
+def debug_options():
+    """Clang with libFuzzer where there is one (it compiles faster, and fuzz shares this build), else GCC."""
+    compiler = fuzzing_clang()
+    return [f"-DCMAKE_CXX_COMPILER={compiler}", "-DBEZEL_FUZZ=ON", "-DBEZEL_WERROR=OFF"] if compiler else []
+
+
 def debug(run):
-    if build(run, "debug"):
+    if build(run, "debug", extra=debug_options()):
         print(f"   only in the release build: tests that match {NOT_IN_DEBUG}")
         ctest(run, "debug", ["-E", NOT_IN_DEBUG], prefix=["env", "ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1",
                                     "UBSAN_OPTIONS=print_stacktrace=1"])
@@ -372,31 +393,16 @@ def users_of_headers(run, changed, candidates):
 
 # ---- fuzzing
 
-def fuzzing_clang():
-    """The newest clang whose libFuzzer links, or None."""
-    found = versions_of("clang++")
-    names = [found[n] for n in sorted(found, reverse=True)] + ([shutil.which("clang++")] if shutil.which("clang++") else [])
-    with tempfile.TemporaryDirectory() as folder:
-        source = pathlib.Path(folder) / "t.cpp"
-        source.write_text('extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }\n')
-        for name in names:
-            done = subprocess.run([name, "-fsanitize=fuzzer,address,undefined", str(source), "-o", f"{folder}/t"],
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if done.returncode == 0:
-                return name
-    return None
-
-
 def fuzz(run):
     names = sorted(path.stem for path in (run.root / "tests/fuzz").glob("*.cpp"))
     if not names:
         run.skip("fuzz: there are no targets")
         return
-    compiler = fuzzing_clang()
-    if not compiler:
+    options = debug_options()
+    if not options:
         run.skip("fuzz: no clang with libFuzzer is installed (clang-19 and libclang-rt-19-dev)", len(names))
         return
-    if not build(run, "fuzz", [f"fuzz_{name}" for name in names], [f"-DCMAKE_CXX_COMPILER={compiler}"]):
+    if not build(run, "debug", [f"fuzz_{name}" for name in names], options):
         return
     lanes = min(run.options.jobs, len(names))
     # Processor seconds are shared out: lanes run side by side, so the wall time is that much shorter.
@@ -413,7 +419,7 @@ def fuzz_one(run, name, seconds):
     corpus.mkdir(parents=True, exist_ok=True)
     crashes.mkdir(parents=True, exist_ok=True)
     kept = run.root / "tests/fuzz/corpus" / name
-    program = next((run.root / "build/fuzz").rglob(f"fuzz_{name}"))
+    program = next((run.root / "build/debug").rglob(f"fuzz_{name}"))
     status, output = run.command(
         [str(program), f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=1536", "-malloc_limit_mb=512",
          "-print_final_stats=1", f"-artifact_prefix={crashes}/{name}-", str(corpus),

@@ -15,10 +15,19 @@ class Chat {
   explicit Chat(Engine& engine) : engine_(engine) {}
 
   using OnEvent = std::function<bool(const Event&)>;
+  // Gives the result of a call. An Error's sentence becomes the result, so that the model can
+  // react.
+  using CallTool = std::function<Result<std::string>(const ToolCall&)>;
 
-  // Asks and keeps question and answer. `rules` gives everything but the prompt. A cancelled answer
-  // is kept as far as it came; after an Error the history is as before.
-  Result<Done> ask(const std::string& text, const Request& rules, const OnEvent& on_event);
+  // Asks and keeps question and answer. `rules` gives everything but the prompt. Calls of tools are
+  // answered by `call_tool`, and the model goes on, at most kMaxRounds times. A cancelled answer
+  // is kept as far as it came, without its calls; after an Error the history is as before.
+  Result<Done> ask(const std::string& text, const Request& rules, const OnEvent& on_event,
+                   const CallTool& call_tool = {});
+  static constexpr int kMaxRounds = 16;
+
+  // What the model may do: think, call tools.
+  Talk& talk() { return talk_; }
 
   const std::string& system() const { return system_; }
   void set_system(std::string text) { system_ = std::move(text); }
@@ -37,7 +46,8 @@ class Chat {
   };
   Result<Compacted> compact(const Request& rules, const OnEvent& on_event);
 
-  // JSON: {"system": text, "turns": [{"role": ..., "text": ...}]}.
+  // JSON: {"system": text, "turns": [{"role": ..., "text": ...}]}; turns of assistants may have
+  // "calls", those of tools have a "call_id". Thoughts are not saved.
   Status save(const std::string& path) const;
   Status load(const std::string& path);
 
@@ -45,6 +55,7 @@ class Chat {
   std::vector<Turn> with_system(const std::vector<Turn>& turns) const;
 
   Engine& engine_;
+  Talk talk_;
   std::string system_;
   std::vector<Turn> turns_;
 };

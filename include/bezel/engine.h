@@ -83,6 +83,10 @@ struct Request {
   int logprobs = -1;                          // -1: none; n >= 0: of the chosen id and the n best
   bool show_markers = false;                  // control tokens in the answer appear as their text
   const std::atomic<bool>* cancel = nullptr;  // checked between forward passes
+  // Of thoughts: the prompt ends inside one; one may come first; the most tokens of one, -1: no
+  // limit. A constraint holds for what comes after the thought.
+  bool in_thought = false, may_think = false;
+  int thought_budget = -1;
 };
 
 struct TokenLogprob {
@@ -103,7 +107,18 @@ struct TextPiece {
   float logprob = 0;               // only when asked for
   std::vector<TokenLogprob> best;  // best first; only when asked for
 };
-using Event = std::variant<PromptProgress, TextPiece>;
+// Part of what the model thinks before it answers. Only from reply().
+struct ThoughtPiece {
+  std::string text;
+};
+// Part of a tool call. Only from reply(). A call's pieces come one after another: the first has its
+// name; the `arguments` of all joined are one JSON object; the last is `complete`.
+struct CallPiece {
+  int index = 0;  // of the call in this answer
+  std::string name, arguments;
+  bool complete = false;
+};
+using Event = std::variant<PromptProgress, TextPiece, ThoughtPiece, CallPiece>;
 
 enum class DoneReason {
   EndToken,     // the model ended its answer
@@ -123,9 +138,33 @@ struct Done {
   double prompt_seconds = 0, answer_seconds = 0;
 };
 
+struct ToolCall {
+  std::string id, name;
+  std::string arguments;  // a JSON object
+  bool operator==(const ToolCall&) const = default;
+};
+
+// Part of a conversation.
 struct Turn {
-  std::string role;  // "system", "user" or "assistant"
+  std::string role;  // "system", "user", "assistant", or "tool": a call's result
   std::string text;
+  std::string thought = {};          // of an assistant
+  std::vector<ToolCall> calls = {};  // of an assistant, after its text
+  std::string call_id = {};          // of a tool: the call it answers
+  bool operator==(const Turn&) const = default;
+};
+
+// What a conversation allows the model beside speaking.
+struct Talk {
+  std::string tools;  // a JSON array of tools as OpenAI's chat API has them; empty: none
+  bool think = false;
+  int thought_budget = -1;  // most tokens of a thought; -1: no limit
+};
+
+// An answer in a conversation.
+struct Reply {
+  Turn turn;  // role "assistant"
+  Done done;
 };
 
 struct EngineInfo {
@@ -156,13 +195,22 @@ class Engine {
   // become control tokens; otherwise they stay text.
   virtual std::vector<TokenId> raw_prompt(std::string_view text, bool markers) const = 0;
   // Ids of a conversation, up to where the model's answer begins.
-  virtual Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns) const = 0;
+  virtual Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns,
+                                                   const Talk& talk) const = 0;
+  Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns) const {
+    return chat_prompt(turns, Talk());
+  }
 
   // Reads the prompt and answers. `on_event` runs on this thread; returning false cancels. An
   // Error: the prompt does not fit (with numbers), a rule is out of range, no memory, or a numeric
   // error.
   virtual Result<Done> generate(const Request& request,
                                 const std::function<bool(const Event&)>& on_event) = 0;
+  // Answers a conversation: `rules` gives everything but the prompt. What the model writes comes
+  // apart as thought, text and calls; stop texts count in the text alone.
+  virtual Result<Reply> reply(const std::vector<Turn>& turns, const Talk& talk,
+                              const Request& rules,
+                              const std::function<bool(const Event&)>& on_event) = 0;
 };
 
 }  // namespace bezel

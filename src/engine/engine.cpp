@@ -10,11 +10,14 @@
 #include <span>
 
 #include "base/fp_env.h"
+#include "base/json.h"
 #include "engine/constraint.h"
 #include "engine/lookup.h"
 #include "engine/runner.h"
 #include "engine/sampling/sampler.h"
-#include "engine/stop.h"
+#include "engine/talk/stop.h"
+#include "engine/talk/talker.h"
+#include "engine/talk/thought.h"
 #include "text/prompt.h"
 #include "text/tokenizer.h"
 
@@ -40,15 +43,19 @@ class LocalEngine final : public Engine {
   const EngineInfo& info() const override { return info_; }
   Sampling default_sampling() const override;
   std::vector<TokenId> raw_prompt(std::string_view text, bool markers) const override;
-  Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns) const override;
+  Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns,
+                                           const Talk& talk) const override;
   Result<Done> generate(const Request& request, const OnEvent& on_event) override;
+  Result<Reply> reply(const std::vector<Turn>& turns, const Talk& talk, const Request& rules,
+                      const OnEvent& on_event) override;
 
  private:
   Status check(const Request& request) const;
   Result<bool> read_prompt(const Request& request, const OnEvent& on_event, Done& done);
   Result<Done> answer(const Request& request, const OnEvent& on_event, constrain::Masker* masker,
                       Done done);
-  Result<TokenId> choose(Sampler& sampler, constrain::Masker* masker) const;
+  Result<TokenId> choose(Sampler& sampler, constrain::Masker* masker, ThoughtGuard& thought) const;
+  constrain::Words mask_of(constrain::Masker& masker, const ThoughtGuard& thought) const;
   TextPiece piece_of(const Request& request, TokenId id, std::string text) const;
   std::size_t room_for_drafts(const Request& request, const Done& done) const;
   Status advance(TokenId id, std::size_t room, Done& done);
@@ -117,10 +124,10 @@ std::vector<TokenId> LocalEngine::raw_prompt(std::string_view text, bool markers
   return ids;
 }
 
-Result<std::vector<TokenId>> LocalEngine::chat_prompt(const std::vector<Turn>& turns) const {
-  std::vector<Message> messages;
-  for (const Turn& t : turns) messages.push_back({t.role, t.text});
-  return render_chat(*tokenizer_, style_.style, messages);
+Result<std::vector<TokenId>> LocalEngine::chat_prompt(const std::vector<Turn>& turns,
+                                                      const Talk& talk) const {
+  BEZEL_TRY(Prompt prompt, render_chat(*tokenizer_, style_.style, turns, talk));
+  return std::move(prompt.ids);
 }
 
 Status LocalEngine::check(const Request& r) const {
@@ -189,8 +196,9 @@ Status LocalEngine::feed(std::span<const TokenId> ids) {
   hooks.rows = [&](int first, ConstMat logits) {
     for (int r = 0; r < logits.rows; ++r) {
       const auto from = logits.row_span(r);
-      const auto at = static_cast<std::size_t>(first + r);
-      (at == 0 ? row_ : draft_rows_[at - 1]).assign(from.begin(), from.end());
+      const int at = first + r;
+      (at == 0 ? row_ : draft_rows_[static_cast<std::size_t>(at) - 1])
+          .assign(from.begin(), from.end());
     }
     return true;
   };
@@ -235,7 +243,7 @@ Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
   std::vector<TokenId> ids = {id};
   ids.insert(ids.end(), draft_.begin(), draft_.end());
   const auto start = Clock::now();
-  const Status status = feed(ids);
+  Status status = feed(ids);
   draft_seconds_ = seconds_since(start);
   if (!status) {
     draft_.clear();
@@ -247,12 +255,35 @@ Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
   return Ok{};
 }
 
+// What may come next where that is not the constraint alone: in a thought all but an end; before
+// one also its beginning.
+constrain::Words LocalEngine::mask_of(constrain::Masker& masker,
+                                      const ThoughtGuard& thought) const {
+  if (!thought.inside()) {
+    constrain::Words words = *masker.mask();
+    constrain::set_bit(words, thought.open());
+    return words;
+  }
+  constrain::Words words((static_cast<std::size_t>(info_.vocab) + 63) / 64, ~std::uint64_t{0});
+  for (const TokenId id : end_ids_)
+    if (id < info_.vocab)
+      words[static_cast<std::size_t>(id) / 64] &= ~(std::uint64_t{1} << (id % 64));
+  return words;
+}
+
 // The next id of the answer, by row_ and by what the constraint allows.
-Result<TokenId> LocalEngine::choose(Sampler& sampler, constrain::Masker* masker) const {
-  if (masker == nullptr) return sampler.choose(row_, held_.size());
-  const auto mask = masker->mask();
-  BEZEL_TRY(const TokenId id, sampler.choose(row_, held_.size(), *mask));
-  if (!masker->accept(id))
+Result<TokenId> LocalEngine::choose(Sampler& sampler, constrain::Masker* masker,
+                                    ThoughtGuard& thought) const {
+  TokenId id = thought.forced();
+  if (id < 0 && masker == nullptr) {
+    BEZEL_TRY(id, sampler.choose(row_, held_.size()));
+  } else if (id < 0 && (thought.inside() || thought.may_open())) {
+    BEZEL_TRY(id, sampler.choose(row_, held_.size(), mask_of(*masker, thought)));
+  } else if (id < 0) {
+    const auto mask = masker->mask();
+    BEZEL_TRY(id, sampler.choose(row_, held_.size(), *mask));
+  }
+  if (!thought.push(id) && masker != nullptr && !masker->accept(id))
     return Error{Errc::Unsupported, "the answer cannot go on within its constraint", ""};
   return id;
 }
@@ -261,6 +292,8 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event,
                                  constrain::Masker* masker, Done done) {
   const auto start = Clock::now();
   Sampler sampler(r.sampling, runner_->config().suppress, r.prompt);
+  ThoughtGuard thought(tokenizer_->find("<|channel>").value_or(-1),
+                       tokenizer_->find("<channel|>").value_or(-1), r);
   StopScanner stop(r.stop);
   Detokenizer text(*tokenizer_, r.show_markers);
   lookup_ = Lookup();
@@ -269,7 +302,7 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event,
   right_ = 0;
   std::optional<DoneReason> reason;
   while (!reason) {
-    BEZEL_TRY(const TokenId id, choose(sampler, masker));
+    BEZEL_TRY(const TokenId id, choose(sampler, masker, thought));
     done.ids.push_back(id);
     if (ends_answer(id)) {
       reason = DoneReason::EndToken;
@@ -317,6 +350,33 @@ Result<Done> LocalEngine::generate(const Request& request, const OnEvent& on_eve
   } catch (const std::bad_alloc&) {
     return Error{Errc::NoMemory, "not enough memory for the answer", ""};
   }
+}
+
+Result<Reply> LocalEngine::reply(const std::vector<Turn>& turns, const Talk& talk,
+                                 const Request& rules, const OnEvent& on_event) {
+  BEZEL_TRY(Prompt prompt, render_chat(*tokenizer_, style_.style, turns, talk));
+  output::Options options;
+  options.start = prompt.in_thought ? output::Start::Thought : output::Start::Content;
+  options.thinking = talk.think;
+  if (!talk.tools.empty()) {
+    BEZEL_TRY(options.tools, parse_json(talk.tools, "tools"));
+  }
+  std::size_t n_calls = 0;
+  for (const Turn& t : turns) n_calls += t.calls.size();
+  for (const std::string& s : rules.stop)
+    if (s.empty()) return Error{Errc::BadInput, "a stop text must not be empty", ""};
+  Talker talker(*tokenizer_, std::move(options), rules.stop, n_calls, on_event);
+
+  Request request = rules;
+  request.prompt = std::move(prompt.ids);
+  request.stop.clear();  // they count in the text alone
+  request.in_thought = prompt.in_thought;
+  request.may_think = talk.think;
+  request.thought_budget = talk.thought_budget;
+  request.show_markers = false;
+  BEZEL_TRY(Done done, generate(request, [&](const Event& e) { return talker.push(e); }));
+  talker.finish(done);
+  return Reply{talker.take(), std::move(done)};
 }
 
 }  // namespace

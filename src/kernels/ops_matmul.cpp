@@ -21,7 +21,7 @@ constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay 
 constexpr int kFewTokens = 8;              // tokens up to which a panel is expanded in such pieces
 static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
 constexpr int kMaxGroup = 8;               // products of one matmul call
-constexpr std::size_t kItemBytes = 256U << 10U;  // weights that are worth claiming at once
+constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
 
 constexpr std::size_t align64(std::size_t n) {
   return (n + 63) / 64 * 64;
@@ -82,16 +82,38 @@ struct Ops::Rounded {
   }
 };
 
-// One product of a group, cut into items of whole panels.
+// One product of a group, cut into items of whole panels. With many tokens an item is one panel.
+// With few, memory is what takes time, and long streams are quick: every thread begins with a
+// quarter of its share or more, then items halve, so that the threads end together.
 struct Ops::Task {
   const Linear* w;
   Mat y;
   bool rounded;  // int8 product
   int n_panels;
-  int panels_per_item;
-  int first_item;
+  int threads = 0;  // 0: an item is one panel
+  int halvings = 0;
+  int step = 1;  // panels that stay together
+  int first_item = 0;
 
-  int n_items() const { return ceil_div(n_panels, panels_per_item); }
+  int n_items() const { return threads == 0 ? n_panels : threads * (halvings + 1); }
+  // The first panel of an item: item j of round r begins behind 1 - 2^-r of the panels, and all
+  // rounds but the last take half of what is left.
+  int begin(int item) const {
+    if (threads == 0) return item;
+    const int round = std::min(item / threads, halvings), j = item - round * threads;
+    const std::int64_t parts = std::int64_t{threads} << (halvings + 1);
+    const std::int64_t left = parts >> round;
+    const std::int64_t at = parts - left + left * j / (round < halvings ? 2 * threads : threads);
+    const std::int64_t units = ceil_div(n_panels, step);
+    return static_cast<int>(std::min<std::int64_t>(n_panels, at * units / parts * step));
+  }
+  int end(int item) const { return item + 1 == n_items() ? n_panels : begin(item + 1); }
+  void share_out(int n_threads) {
+    threads = n_threads;
+    const std::size_t share =
+        w->row_bytes * static_cast<std::size_t>(w->out) / static_cast<std::size_t>(n_threads);
+    while (halvings < 6 && (kItemBytes << (halvings + 1)) <= share) ++halvings;
+  }
 };
 
 Ops::Rounded Ops::round_rows(ConstMat x) {
@@ -187,7 +209,7 @@ void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
   BEZEL_CHECK(group.size() <= kMaxGroup);
   if (x.rows == 0) return;
   const Scratch::Frame frame = scratch_.frame();
-  std::array<Task, kMaxGroup> tasks;
+  std::array<Task, kMaxGroup> tasks{};
   std::size_t n_tasks = 0;
   int n_items = 0;
   bool any_rounded = false;
@@ -196,34 +218,30 @@ void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
     const Linear& w = *p.w;
     BEZEL_CHECK(w.present() && w.in == x.cols && p.y.cols == w.out && p.y.rows == x.rows);
     Task& task = tasks[n_tasks++];
-    task = {&w, p.y,    is_quantised(w.type) && act_ == Act::Int8, ceil_div(w.out, kPanelRows),
-            1,  n_items};
+    task = {.w = &w,
+            .y = p.y,
+            .rounded = is_quantised(w.type) && act_ == Act::Int8,
+            .n_panels = ceil_div(w.out, kPanelRows),
+            .first_item = n_items};
     any_rounded |= task.rounded;
-    if (x.rows <= kTokenBlock) {
-      const int worth = static_cast<int>(kItemBytes / (w.row_bytes * kPanelRows)) + 1;
-      const int step = task.rounded ? 1 : kPanelGroup;
-      task.panels_per_item =
-          step * std::max(1, std::min(worth, task.n_panels / (threads * 4)) / step);
-    }
+    if (!task.rounded && x.rows <= kTokenBlock) task.step = kPanelGroup;
+    if (x.rows <= kTokenBlock) task.share_out(threads);
     n_items += task.n_items();
   }
   const Rounded rounded = any_rounded ? round_rows(x) : Rounded{};
   const std::size_t buffer_bytes = worker_bytes();
   std::byte* buffers = scratch_.bytes(buffer_bytes * static_cast<std::size_t>(threads));
-  const int panels_at_once = x.rows <= kTokenBlock ? kPanelGroup : 1;
   pool_.run(n_items, [&](int item, int worker) {
     std::size_t i = n_tasks - 1;
     while (tasks[i].first_item > item) --i;
     const Task& task = tasks[i];
     std::byte* buffer = buffers + buffer_bytes * static_cast<std::size_t>(worker);
-    const int begin = (item - task.first_item) * task.panels_per_item;
-    const int end = std::min(task.n_panels, begin + task.panels_per_item);
-    const int step = task.rounded ? 1 : panels_at_once;
-    for (int p = begin; p < end; p += step)
+    const int begin = task.begin(item - task.first_item), end = task.end(item - task.first_item);
+    for (int p = begin; p < end; p += task.step)
       if (task.rounded)
         run_q8(task, rounded, p, buffer);
       else
-        run_f32(task, x, p, std::min(step, end - p), buffer);
+        run_f32(task, x, p, std::min(task.step, end - p), buffer);
   });
 }
 

@@ -4,11 +4,35 @@
 
 #include <algorithm>
 
+#include "base/json.h"
+
 namespace bezel {
 namespace {
 
 bool contains(std::string_view text, std::string_view part) {
   return text.find(part) != std::string_view::npos;
+}
+
+Result<chat::Message> message_of(const Turn& t, std::size_t index) {
+  chat::Message m;
+  m.role = t.role;
+  if (m.role != "system" && m.role != "developer" && m.role != "user" && m.role != "assistant" &&
+      m.role != "model" && m.role != "tool")
+    return Error{
+        Errc::BadInput,
+        fmt::format("messages[{}] has the role \"{}\"; system, user, assistant or tool is expected",
+                    index, m.role),
+        ""};
+  m.content = t.text;
+  if (t.text.empty() && !t.calls.empty()) m.content = nullptr;
+  m.thought = t.thought;
+  for (const ToolCall& c : t.calls) {
+    BEZEL_TRY(Json arguments, parse_json(c.arguments.empty() ? "{}" : c.arguments,
+                                         fmt::format("the arguments of {}", c.name)));
+    m.calls.push_back({Json(c.id), c.name, std::move(arguments)});
+  }
+  if (!t.call_id.empty()) m.call_id = t.call_id;
+  return m;
 }
 
 }  // namespace
@@ -44,25 +68,26 @@ StyleChoice choose_style(const Tokenizer& tokenizer, const std::string& chat_tem
   return choice;
 }
 
-Result<std::vector<TokenId>> render_chat(const Tokenizer& tokenizer, PromptStyle style,
-                                         const std::vector<Message>& messages) {
+Result<Prompt> render_chat(const Tokenizer& tokenizer, PromptStyle style,
+                           const std::vector<Turn>& turns, const Talk& talk) {
   chat::Conversation conversation;
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    chat::Message m;
-    m.role = messages[i].role;
-    if (m.role != "system" && m.role != "developer" && m.role != "user" && m.role != "assistant" &&
-        m.role != "model")
-      return Error{
-          Errc::BadInput,
-          fmt::format("messages[{}] has the role \"{}\"; system, user or assistant is expected", i,
-                      m.role),
-          ""};
-    m.content = messages[i].text;
-    conversation.messages.push_back(std::move(m));
+  for (const Turn& t : turns) {
+    BEZEL_TRY(chat::Message message, message_of(t, conversation.messages.size()));
+    conversation.messages.push_back(std::move(message));
   }
+  if (!talk.tools.empty()) {
+    BEZEL_TRY(conversation.tools, parse_json(talk.tools, "tools"));
+    if (!conversation.tools.is_array())
+      return Error{Errc::BadInput, "tools must be a JSON array", "tools"};
+  }
+  conversation.thinking.enabled = talk.think;
+  conversation.thinking.budget = talk.thought_budget;
   BEZEL_TRY(conversation, chat::cured(std::move(conversation), style));
   BEZEL_TRY(const chat::Pieces prompt, chat::render(conversation, style));
-  return prompt.ids(tokenizer);
+  Prompt out;
+  BEZEL_TRY(out.ids, prompt.ids(tokenizer));
+  out.in_thought = prompt.ends_in_thought();
+  return out;
 }
 
 std::vector<TokenId> end_ids(const Tokenizer& tokenizer, const std::vector<TokenId>& stated) {

@@ -330,5 +330,19 @@ TEST(Chat, BadFilesOfConversationsAreOneSentenceAndChangeNothing) {
   complaint({"chat", model.path(), "--load", folder.file("0")});
 }
 
+TEST(Chat, ThinkingAndToolsAreSwitchedAndListed) {
+  const TalkingModel model;
+  const Ran ran =
+      bezel(Words{"chat", model.path(), "--tools", "-n", "4"} + TalkingModel::always('b'),
+            "/tools\n/think on\n/think perhaps\nhello\n/quit\n");
+  EXPECT_TRUE(has(ran.err, "current_time\ncalculate")) << ran.err;
+  EXPECT_TRUE(has(ran.err, "thinks before")) << ran.err;
+  EXPECT_TRUE(has(ran.err, "/think on or /think off")) << ran.err;
+  EXPECT_TRUE(has(ran.out, "bbbb")) << ran.out;
+  EXPECT_EQ(ran.status, 1) << "a script's mistake";
+  EXPECT_TRUE(has(complaint({"chat", model.path(), "--mcp", "exit 1"}), "exit 1"));
+  EXPECT_TRUE(has(complaint({"chat", model.path(), "--folder", "/no/such"}), "/no/such"));
+}
+
 }  // namespace
 }  // namespace bezel::test

@@ -93,14 +93,18 @@ class TalkingModel {
     for (int i = 0; i < 256; ++i) pieces.push_back(fmt::format("<0x{:02X}>", i));
     pieces.emplace_back("\xE2\x96\x81");
     for (char c = 'a'; c <= 'z'; ++c) pieces.emplace_back(1, c);
-    for (const char* m : {"<|turn>", "<turn|>", "<|channel>", "<channel|>"}) pieces.emplace_back(m);
+    const std::size_t first_marker = pieces.size();
+    for (const char* m :
+         {"<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>", "<|tool>", "<tool|>",
+          "<|tool_call>", "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>"})
+      pieces.emplace_back(m);
+    const std::size_t end_markers = pieces.size();
     while (pieces.size() < 319) pieces.push_back(fmt::format("w{}", pieces.size()));
     pieces.emplace_back("jj");  // a tokenizer must have a merge
     Json vocab = Json::object(), added = Json::array();
     for (std::size_t i = 0; i < pieces.size(); ++i) vocab[pieces[i]] = i;
-    for (const int i : {0, 1, 2, 3, kTurn, kTurn + 1, kTurn + 2, kTurn + 3})
-      added.push_back(
-          {{"id", i}, {"content", pieces[static_cast<std::size_t>(i)]}, {"special", true}});
+    for (std::size_t i = 0; i < end_markers; i = i == 3 ? first_marker : i + 1)
+      added.push_back({{"id", i}, {"content", pieces[i]}, {"special", true}});
     const Json space = {{"String", " "}};
     return {{"added_tokens", added},
             {"normalizer", {{"type", "Replace"}, {"pattern", space}, {"content", pieces[kSpace]}}},

@@ -264,5 +264,42 @@ TEST(Run, AFullDiskEndsAChat) {
   EXPECT_TRUE(has(ran.err, "bezel: the output could not be written")) << ran.err;
 }
 
+TEST(Run, AConstraintHoldsBehindTheThoughtThatABudgetEnds) {
+  const TalkingModel model;
+  const Words open{"--bias", fmt::format("{}=1000", TalkingModel::kTurn + 2)};
+  const Words words =
+      Words{"run", model.path(), "go",      "-q",      "--think", "--thought-budget",
+            "5",   "--jsonl",    "--regex", "a{3}b|c", "--seed",  "1"} +
+      open;
+  std::string text, done;
+  for (const Json& line : lines_of(output_of(words))) {
+    text += line.value("text", "");
+    done += line.value("done", "");
+  }
+  EXPECT_TRUE(text == "aaab" || text == "c") << text;
+  EXPECT_EQ(done, "end");
+}
+
+TEST(Run, EveryConstraintFlagHoldsForAnyModelAndWrongOnesAreSaid) {
+  const TalkingModel model;
+  const TempFolder folder;
+  const std::string schema = folder.put(
+      "s.json", R"({"type":"object","properties":{"a":{"type":"boolean"}},"required":["a"],)"
+                R"("additionalProperties":false})");
+  const std::string grammar = folder.put("g.gbnf", "root ::= (\"x\" | \"yz\")+ \"!\"\n");
+  for (const char* seed : {"1", "2", "3"}) {
+    const Words run{"run", model.path(), "go", "-q", "-n", "400", "--seed", seed};
+    const Json json = json_of(output_of(run + Words{"--schema", schema}));
+    EXPECT_TRUE(json.is_object() && json.size() == 1 && json["a"].is_boolean());
+    const std::string choice = output_of(run + Words{"--choice", "red", "--choice", "blue"});
+    EXPECT_TRUE(choice == "red\n" || choice == "blue\n") << choice;
+    const std::string free = output_of(run + Words{"--grammar", grammar});
+    EXPECT_EQ(free.find_first_not_of("xyz!\n"), std::string::npos) << free;
+  }
+  const std::string bad = folder.put("bad.json", R"({"properties":{"a":{"type":"car"}}})");
+  EXPECT_TRUE(has(complaint({"run", model.path(), "go", "-q", "--schema", bad}), "/properties/a"));
+  EXPECT_GT(complaint({"run", model.path(), "go", "-q", "--regex", "("}).size(), 20U);
+}
+
 }  // namespace
 }  // namespace bezel::test

@@ -151,6 +151,28 @@ TEST(Bench, PartsCanBeLeftOutAndAFolderWithoutATokenizerWorks) {
   EXPECT_TRUE(has(complaint({"bench", model, "-d", "4090", "--json"}), "4096"));
 }
 
+TEST(Bench, AnotherEnginesSpeedsStandBesideOursOfTheSameTests) {
+  const Words small{"bench", text_fixture("e2b"), "-p", "8", "-n", "2", "-d", "0,16"};
+  const std::string rows =
+      "printf '| m | pp8 | 4.00 ± 0.10 |\\n| m | tg2 @ d16 | 2.50 |\\n| m | tg9 | 1 |\\n'";
+  const Json json = json_of(output_of(small + Words{"--repeat", "2", "--json", "--compare", rows}));
+  ASSERT_EQ(json.size(), 2U) << dump_json(json);
+  EXPECT_EQ(json[0].at("reads"), true);
+  EXPECT_EQ(json[0].at("peer_tok_s"), Json::array({4.0, 4.0}));
+  EXPECT_EQ(json[1].at("depth"), 16);
+  EXPECT_EQ(json[1].at("peer_tok_s"), Json::array({2.5, 2.5}));
+  EXPECT_GT(json[1].at("ratio").get<double>(), 0);
+  const std::string table = output_of(small + Words{"--repeat", "1", "--compare", rows});
+  EXPECT_TRUE(has(table, "read 8") && has(table, "write 2") && has(table, "ratio")) << table;
+}
+
+TEST(Bench, ACommandThatFailsOrMeasuresSomethingElseIsSaid) {
+  const Words small{"bench", text_fixture("e2b"), "-p", "8", "-n", "2", "-d", "0", "--compare"};
+  EXPECT_TRUE(has(complaint(small + Words{"exit 3"}), "status 3"));
+  EXPECT_TRUE(has(complaint(small + Words{"echo hello"}), "no speed"));
+  EXPECT_TRUE(has(complaint(small + Words{"echo '| pp9 | 4 |'"}), "pp8"));
+}
+
 // ---- the program itself
 
 TEST(Program, TheVersionNamesCommitTablesAndLibraries) {

@@ -1,5 +1,5 @@
 // Stop texts: one answer for every cut of the stream, held against a search over the whole text.
-#include "engine/stop.h"
+#include "engine/talk/stop.h"
 
 #include "engine/harness.h"
 

@@ -71,7 +71,7 @@ void check_text(const Tokenizer& tokenizer, std::string_view text) {
   for (const auto id : tokenizer.encode_plain(text)) require(!tokenizer.is_marker(id));
   require(static_cast<bool>(
       bezel::render_chat(tokenizer, bezel::PromptStyle::Gemma4Large,
-                         {{"user", std::string(text)}, {"model", std::string(text)}})));
+                         {{"user", std::string(text)}, {"model", std::string(text)}}, {})));
 }
 
 }  // namespace

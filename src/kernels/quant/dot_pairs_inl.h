@@ -50,6 +50,25 @@ template <class K, int T, int P>
   }
 }
 
+// One token: sums in 16 bits; whole() makes them 32 before they are full.
+Q::Int multiply_add(Q::Int sum, Q::Int w, Q::Int x) {
+  return Q::add16(sum, Q::pairs(w, x));
+}
+Q::Int plus(Q::Int a, Q::Int b) {
+  return Q::add16(a, b);
+}
+Q::Int whole(Q::Int sum) {
+  return Q::widen(sum);
+}
+// Signed weights, made ready; the sums are 32 bits at once, with kSignedOffset * inputs in them.
+constexpr int kSignedOffset = 0;
+Q::Int signed_weights(Q::Int w, Q::Int mask) {
+  return Q::both(w, mask);
+}
+Q::Int multiply_add_signed(Q::Int sum, Q::Int w, Q::Int x) {
+  return Q::add32(sum, Q::widen(Q::pairs(Q::abs8(w), Q::with_sign(x, w))));
+}
+
 }  // namespace quant
 }  // namespace
 }  // namespace bezel

@@ -25,6 +25,25 @@ template <class K, int T, int P>
   }
 }
 
+// One token: sums in 32 bits.
+Q::Int multiply_add(Q::Int sum, Q::Int w, Q::Int x) {
+  return Q::dot(sum, w, x);
+}
+Q::Int plus(Q::Int a, Q::Int b) {
+  return Q::add32(a, b);
+}
+Q::Int whole(Q::Int sum) {
+  return sum;
+}
+// Signed weights, made ready; kSignedOffset * inputs are in their sums.
+constexpr int kSignedOffset = 128;
+Q::Int signed_weights(Q::Int w, Q::Int mask) {
+  return Q::both(Q::flip_sign_bit(w), mask);
+}
+Q::Int multiply_add_signed(Q::Int sum, Q::Int w, Q::Int x) {
+  return Q::dot(sum, w, x);
+}
+
 }  // namespace quant
 }  // namespace
 }  // namespace bezel

@@ -49,8 +49,12 @@ std::shared_ptr<const Words> Masks::made(Automaton& automaton, Automaton::State 
           for (const Tree::Entry& e : entries) set_bit(*words, e.id);
         });
   }
-  for (const TokenId id : ends_)
-    if (automaton.accepts(state)) set_bit(*words, id);
+  for (const TokenId id : ends_) {  // a file may name ordinary pieces as ends
+    if (automaton.accepts(state))
+      set_bit(*words, id);
+    else if (static_cast<std::size_t>(id) / 64 < words->size())
+      (*words)[static_cast<std::size_t>(id) / 64] &= ~(std::uint64_t{1} << (id % 64));
+  }
   return words;
 }
 

@@ -144,6 +144,7 @@ void Arguments::after_key(char c) {
     state_ = State::Key;
   } else if (is_closer(c)) {
     key_without_value(key);
+    state_ = State::AfterValue;  // also when it closes nothing
     close(c);
   } else if (quote_ != kMarker) {  // the quotes belong to the key
     held_ = quote_ + held_ + quote_;

@@ -2,7 +2,6 @@
 #include <immintrin.h>
 
 #include "kernels/quant/panel_inl.h"
-#include "kernels/quant/x86/round_inl.h"
 
 namespace bezel {
 namespace {
@@ -100,6 +99,16 @@ __m256i weights_avx2(DType type, const std::byte* at, int part) {
     r[g] = _mm256_permute2x128_si256(b[g], b[g + 4], 0x20);
     r[g + 4] = _mm256_permute2x128_si256(b[g], b[g + 4], 0x31);
   }
+}
+
+// The sums of the first and of the last 16 of 32 signed bytes.
+void sums_of_halves(__m256i q, std::int32_t* half_sums) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), q);
+  __m256i x = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+  x = _mm256_add_epi32(x, _mm256_shuffle_epi32(x, 0x4E));
+  x = _mm256_add_epi32(x, _mm256_shuffle_epi32(x, 0xB1));
+  half_sums[0] = _mm256_cvtsi256_si32(x);
+  half_sums[1] = _mm_cvtsi128_si32(_mm256_extracti128_si256(x, 1));
 }
 
 void store256(std::byte* to, __m256i v) {

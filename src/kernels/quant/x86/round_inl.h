@@ -1,5 +1,4 @@
-// Rounding of activations with AVX2; every x86 table above the scalar one has it.
-#include <immintrin.h>
+// Rounding of activations with AVX2.
 
 namespace bezel {
 namespace {
@@ -12,12 +11,6 @@ std::uint32_t largest(__m256i v) {
   x = _mm_max_epu32(x, _mm_shuffle_epi32(x, 0xB1));
   return static_cast<std::uint32_t>(_mm_cvtsi128_si32(x));
 }
-std::int32_t sum_of(__m256i v) {
-  __m128i x = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-  x = _mm_add_epi32(x, _mm_shuffle_epi32(x, 0x4E));
-  return _mm_cvtsi128_si32(_mm_add_epi32(x, _mm_shuffle_epi32(x, 0xB1)));
-}
-
 // Squared rounding errors of 32 inputs times r, folded from 16 lanes to four.
 __m128 rounding_errors(const __m256* v, float r) {
   const __m256 by = _mm256_set1_ps(r);
@@ -75,13 +68,12 @@ bool quantize_q8(const float* x, int n, Q8Row out) {
       for (int i = 0; i < 4; ++i)
         q[i] = _mm256_cvtps_epi32(_mm256_mul_ps(v[i], _mm256_set1_ps(r[c])));
     }
-    out.half_sums[2 * b] = quant::sum_of(_mm256_add_epi32(q[0], q[1]));
-    out.half_sums[2 * b + 1] = quant::sum_of(_mm256_add_epi32(q[2], q[3]));
     const __m256i packed =
         _mm256_packs_epi16(_mm256_packs_epi32(q[0], q[1]), _mm256_packs_epi32(q[2], q[3]));
     const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.q + b * kQ8Block),
-                        _mm256_permutevar8x32_epi32(packed, order));
+    const __m256i bytes = _mm256_permutevar8x32_epi32(packed, order);
+    quant::sums_of_halves(bytes, out.half_sums + std::ptrdiff_t{2} * b);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out.q + b * kQ8Block), bytes);
   }
   return worst < 0x7F800000U;
 }

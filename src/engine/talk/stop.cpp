@@ -1,4 +1,4 @@
-#include "engine/stop.h"
+#include "engine/talk/stop.h"
 
 #include <algorithm>
 #include <utility>

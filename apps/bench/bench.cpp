@@ -12,6 +12,7 @@
 #include "base/fingerprint.h"
 #include "base/json.h"
 #include "base/pool.h"
+#include "bench/peer.h"
 #include "common.h"
 #include "engine/sampling/random.h"
 
@@ -24,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 struct BenchFlags {
   ModelFlags with;
   int prompt = 512, answer = 32, repeat = 3;
-  std::string depths = "0,4096";
+  std::string depths = "0,4096", compare;
   bool json = false;
 };
 
@@ -77,11 +78,11 @@ class Bench {
  public:
   Bench(const BenchFlags& flags, Runner& runner) : flags_(flags), runner_(runner) {}
 
-  Result<BenchRow> at_depth(int depth) {
+  Result<BenchRow> at_depth(int depth, int repeat) {
     BenchRow row;
     row.depth = depth;
     std::vector<double> prefill, decode;
-    for (int i = 0; i < flags_.repeat; ++i) {
+    for (int i = 0; i < repeat; ++i) {
       Fingerprint fingerprint;
       if (flags_.prompt > 0) {
         BEZEL_DO(go_to(depth));
@@ -196,6 +197,90 @@ void print_head(const BenchFlags& f, const Runner& r, double bandwidth) {
                   fmt::format("write {} tok/s", f.answer), "GB/s", "fingerprint"));
 }
 
+// One test, ours and theirs in turns.
+struct Race {
+  PeerSpeed test;
+  std::vector<double> ours, theirs;
+};
+
+// Adds a turn: the peer's speeds, and ours of the same tests.
+Status turn(const BenchFlags& f, Bench& bench, const std::vector<int>& depths,
+            std::vector<Race>& races) {
+  std::vector<BenchRow> rows;
+  for (const int depth : depths) {
+    BEZEL_TRY(const BenchRow row, bench.at_depth(depth, 1));
+    rows.push_back(row);
+  }
+  BEZEL_TRY(const std::vector<PeerSpeed> speeds, run_peer(f.compare));
+  for (const BenchRow& row : rows)
+    for (const bool reads : {true, false}) {
+      const int tokens = reads ? f.prompt : f.answer;
+      for (const PeerSpeed& p : speeds) {
+        if (p.reads != reads || p.tokens != tokens || p.depth != row.depth || tokens == 0) continue;
+        auto race = std::find_if(races.begin(), races.end(), [&](const Race& r) {
+          return r.test.reads == reads && r.test.depth == row.depth;
+        });
+        if (race == races.end()) race = races.insert(races.end(), Race{p, {}, {}});
+        race->ours.push_back(reads ? row.prefill : row.decode);
+        race->theirs.push_back(p.rate);
+        break;
+      }
+    }
+  if (races.empty())
+    return Error{Errc::BadInput,
+                 fmt::format("the command measured other tests; wanted pp{} or tg{} at one of the "
+                             "depths {}",
+                             f.prompt, f.answer, f.depths),
+                 "--compare"};
+  return Ok{};
+}
+
+std::string spread(const std::vector<double>& v) {
+  const auto [low, high] = std::minmax_element(v.begin(), v.end());
+  return fmt::format("{:.2f} to {:.2f}", *low, *high);
+}
+
+// The ratio of every turn, so that what slows the machine down slows both.
+std::vector<double> ratios(const Race& r) {
+  std::vector<double> out;
+  for (std::size_t i = 0; i < r.ours.size(); ++i) out.push_back(r.ours[i] / r.theirs[i]);
+  return out;
+}
+
+void print_races(const BenchFlags& f, const std::vector<Race>& races) {
+  if (f.json) {
+    Json out = Json::array();
+    for (const Race& r : races)
+      out.push_back({{"reads", r.test.reads},
+                     {"tokens", r.test.tokens},
+                     {"depth", r.test.depth},
+                     {"tok_s", r.ours},
+                     {"peer_tok_s", r.theirs},
+                     {"ratio", median(ratios(r))}});
+    output().write(dump_json(out) + "\n");
+    return;
+  }
+  output().write(fmt::format("{:>10} {:>7}  {:>10}  {:>10}  {:>7}  {}\n", "test", "depth", "tok/s",
+                             "peer tok/s", "ratio", "ratio from turn to turn"));
+  for (const Race& r : races)
+    output().write(fmt::format("{:>10} {:>7}  {:>10.2f}  {:>10.2f}  {:>7.2f}  {}\n",
+                               fmt::format("{} {}", r.test.reads ? "read" : "write", r.test.tokens),
+                               r.test.depth, median(r.ours), median(r.theirs), median(ratios(r)),
+                               spread(ratios(r))));
+}
+
+Status compare(const BenchFlags& f, Bench& bench, const std::vector<int>& depths) {
+  std::vector<Race> races;
+  Progress bar("taking turns", "turns", static_cast<std::uint64_t>(f.repeat));
+  for (int i = 0; i < f.repeat; ++i) {
+    BEZEL_DO(turn(f, bench, depths, races));
+    bar.update(static_cast<std::uint64_t>(i) + 1);
+    if (InterruptGuard::flag().load()) return Error{Errc::Cancelled, "interrupted", ""};
+  }
+  print_races(f, races);
+  return Ok{};
+}
+
 Status bench(const BenchFlags& f) {
   BEZEL_TRY(const std::vector<int> depths, parse_depths(f.depths));
   if (f.prompt == 0 && f.answer == 0)
@@ -209,10 +294,11 @@ Status bench(const BenchFlags& f) {
   Bench bench(f, *runner);
   std::vector<BenchRow> rows;
   const double bandwidth = read_bandwidth(runner->table(), runner->threads());
-  if (!f.json) print_head(f, *runner, bandwidth);
+  if (!f.json && f.compare.empty()) print_head(f, *runner, bandwidth);
   output().flush();
+  if (!f.compare.empty()) return compare(f, bench, depths);
   for (const int depth : depths) {
-    BEZEL_TRY(const BenchRow row, bench.at_depth(depth));
+    BEZEL_TRY(const BenchRow row, bench.at_depth(depth, f.repeat));
     rows.push_back(row);
     if (f.json) continue;
     output().write(fmt::format("{:>8}  {:>14.2f}  {:>14.2f}  {:>8.2f}  {}\n", row.depth,
@@ -239,7 +325,9 @@ void add_bench(CLI::App& app, Action& action) {
       "kernels. The model's tokenizer is not read.\n\n"
       "Examples:\n"
       "  bezel bench model.gguf\n"
-      "  bezel bench model.gguf -p 128 -n 64 -d 0,1024,8192 --threads 4 --json\n");
+      "  bezel bench model.gguf -p 128 -n 64 -d 0,1024,8192 --threads 4 --json\n"
+      "  bezel bench model.gguf -d 0 --threads 2 --repeat 5 --compare \\\n"
+      "    'llama-bench -m model.gguf -t 2 -p 512 -n 32 -r 1 -fa 1 2>/dev/null'\n");
   c->add_option("MODEL", f->with.options.model_path, "model file or folder")
       ->required()
       ->type_name("");
@@ -253,6 +341,9 @@ void add_bench(CLI::App& app, Action& action) {
   c->add_option("--repeat", f->repeat, "runs, of which the median counts (3)")
       ->type_name("N")
       ->check(range(1, 1000));
+  c->add_option("--compare", f->compare,
+                "another engine's benchmark: run in turns with ours, speeds side by side")
+      ->type_name("COMMAND");
   c->add_flag("--json", f->json, "results as JSON");
   f->with.add(*c);
   c->callback([f, &action] {
