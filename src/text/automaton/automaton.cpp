@@ -27,6 +27,8 @@ Automaton::State Automaton::state_of(std::vector<Thread>& threads) {
   for (const Thread t : threads) {
     m.accepts = m.accepts || accepting(t);
     m.waits = m.waits || waiting(t);
+    const Bytes may = may_of(t);
+    for (std::size_t i = 0; i < may.size(); ++i) m.may[i] |= may[i];
   }
   threads_.insert(threads_.end(), threads.begin(), threads.end());
   const auto state = static_cast<State>(memory_.size());

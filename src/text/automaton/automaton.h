@@ -38,6 +38,7 @@ class Automaton {
   virtual ~Automaton() = default;
   State start();
   State next(State state, std::uint8_t byte) {
+    if ((memory_[state].may[byte >> 6U] >> (byte & 63U) & 1U) == 0) return kDead;
     const std::uint32_t block = memory_[state].blocks[byte >> 4U];
     if (block != 0) {
       const State known = blocks_[block][byte & 15U];
@@ -55,12 +56,23 @@ class Automaton {
   // remembers `text`.
   State remember(State state, const std::string& text);
   bool waits_for_text(State state) const { return memory_[state].waits; }
+  // Whether the text before this state belongs to JSON whose keys are watched.
+  virtual bool tracks(State) const { return true; }
   // Inside a key: the automaton itself sees to it that this key does not come twice.
   bool knows_key(State state) const;
 
  protected:
   using Thread = std::uint32_t;
+  template <class Each>
+  void for_each_thread(State state, const Each& each) const {
+    const Memory& m = memory_[state];
+    for (std::uint32_t i = 0; i < m.count; ++i) each(threads_[m.from + i]);
+  }
   virtual Thread first() = 0;
+  // Bytes that may lead on, perhaps more than do: it saves trying the others.
+  using Bytes = std::array<std::uint64_t, 4>;
+  static constexpr Bytes kAllBytes = {~0ULL, ~0ULL, ~0ULL, ~0ULL};
+  virtual Bytes may_of(Thread) const { return kAllBytes; }
   virtual void step(Thread thread, std::uint8_t byte, std::vector<Thread>& out) = 0;
   virtual bool accepting(Thread thread) const = 0;
   virtual FreeText free_of(Thread) const { return {}; }
@@ -73,6 +85,7 @@ class Automaton {
   struct Memory {
     std::uint32_t from = 0, count = 0;  // threads
     bool accepts = false, waits = false;
+    Bytes may{};
     std::array<std::uint32_t, 16> blocks{};
   };
   State find_next(State state, std::uint8_t byte);

@@ -68,13 +68,16 @@ class Walk {
     std::vector<std::string> keys;  // those that the automaton does not know itself
   };
   bool closes_string(Automaton::State& next);
+  bool key_can_close(Automaton::State state, const std::string& text) const;
+  bool keeps_keys_apart(Automaton::State next, std::uint8_t byte) const;
   void track(std::uint8_t byte, bool known_key);
   void renew();
 
   LanguagePtr language_;
   std::shared_ptr<Automaton> automaton_;
   Automaton::State state_ = Automaton::kDead;
-  std::string all_;  // everything so far, to find the way again in a new automaton
+  std::string all_;     // everything so far, to find the way again in a new automaton
+  std::string marked_;  // since the last quote mark
   // JSON only
   std::vector<Level> levels_;
   std::string raw_;  // of the open string

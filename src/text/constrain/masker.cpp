@@ -107,21 +107,25 @@ std::shared_ptr<const Words> Masks::without_second_keys(const Walk& walk,
     if (fewer == nullptr) fewer = std::make_shared<Words>(*words);
     (*fewer)[static_cast<std::size_t>(id) / 64] &= ~(std::uint64_t{1} << (id % 64));
   };
+  const auto try_out = [&](TokenId id) {
+    if (!has_bit(*words, id)) return;
+    Walk trial = walk;
+    const std::string_view bytes = vocabulary_->bytes_of(id);
+    if (trial.push(bytes) != bytes.size()) leave_out(id);
+  };
   if (keys.open && !keys.broken) {
     for (const std::string& key : *keys.taken) {
       if (key.compare(0, keys.begun.size(), keys.begun) != 0) continue;
       std::string rest = key.substr(keys.begun.size());
+      vocabulary_->all().along(rest, [&](std::span<const Tree::Entry> entries) {
+        for (const Tree::Entry& e : entries) try_out(e.id);
+      });
       rest.push_back('"');
       for (const Tree::Entry& e : vocabulary_->all().below(rest)) leave_out(e.id);
     }
   }
   // pieces that begin and end a string, or end one after an escape: tried out one by one
-  for (const TokenId id : vocabulary_->quoting()) {
-    if (!has_bit(*words, id)) continue;
-    Walk trial = walk;
-    const std::string_view bytes = vocabulary_->bytes_of(id);
-    if (trial.push(bytes) != bytes.size()) leave_out(id);
-  }
+  for (const TokenId id : vocabulary_->quoting()) try_out(id);
   if (fewer == nullptr) return words;
   return fewer;
 }

@@ -53,6 +53,19 @@ class Tree {
       ++i;
     }
   }
+  // Calls `each` with the entries of every text that `bytes` begins with.
+  template <class Each>
+  void along(std::string_view bytes, const Each& each) const {
+    std::size_t at = 0, end = nodes_.size();
+    for (const char c : bytes) {
+      while (at < end && nodes_[at].byte != static_cast<std::uint8_t>(c)) at = nodes_[at].end;
+      if (at >= end) return;
+      if (nodes_[at].count > 0)
+        each(std::span(entries_).subspan(nodes_[at].first, nodes_[at].count));
+      end = nodes_[at].end;
+      ++at;
+    }
+  }
   // The entries of all texts that begin with `bytes`.
   std::span<const Entry> below(std::string_view bytes) const;
   std::size_t nodes() const { return nodes_.size(); }

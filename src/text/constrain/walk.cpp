@@ -42,6 +42,48 @@ bool Walk::closes_string(Automaton::State& next) {
   return std::find(keys.begin(), keys.end(), text) == keys.end();
 }
 
+// Whether a key that stands at `text` can become one that is not taken. Only the ways along taken
+// keys need a look.
+bool Walk::key_can_close(Automaton::State state, const std::string& text) const {
+  const auto& taken = levels_.back().keys;
+  if (automaton_->next(state, '"') != Automaton::kDead &&
+      std::find(taken.begin(), taken.end(), text) == taken.end())
+    return true;
+  std::string longer = text;
+  longer.push_back(0);
+  for (int byte = 0x20; byte < 0xF8; ++byte) {
+    if (byte == '"' || byte == '\\') continue;
+    const Automaton::State to = automaton_->next(state, static_cast<std::uint8_t>(byte));
+    if (to == Automaton::kDead) continue;
+    longer.back() = static_cast<char>(byte);
+    const bool apart = std::none_of(taken.begin(), taken.end(), [&](const std::string& key) {
+      return key.compare(0, longer.size(), longer) == 0;
+    });
+    if (apart || key_can_close(to, longer)) return true;
+  }
+  return false;
+}
+
+// Whether a key that this byte begins or goes on with can become one that is not taken.
+bool Walk::keeps_keys_apart(Automaton::State next, std::uint8_t byte) const {
+  if (levels_.empty() || levels_.back().keys.empty()) return true;
+  std::string text;
+  if (in_string_ && is_key_) {
+    bool broken = false;
+    std::string raw = raw_;
+    raw.push_back(static_cast<char>(byte));
+    text = decoded(raw, broken);
+    if (broken) return true;
+  } else if (in_string_ || !key_next_ || byte != '"') {
+    return true;
+  }
+  const auto& taken = levels_.back().keys;
+  const bool along = std::any_of(taken.begin(), taken.end(), [&](const std::string& key) {
+    return key.compare(0, text.size(), text) == 0;
+  });
+  return !along || key_can_close(next, text);
+}
+
 void Walk::track(std::uint8_t byte, bool known_key) {
   if (in_string_) {
     if (byte != '"' || escaped_) {
@@ -92,8 +134,15 @@ bool Walk::push(std::uint8_t byte) {
   if (automaton_->size() > kMaxStates) renew();
   Automaton::State next = automaton_->next(state_, byte);
   if (next == Automaton::kDead) return false;
-  if (language_->json()) {
-    if (in_string_ && byte == '"' && !escaped_ && !closes_string(next)) return false;
+  if (byte == kQuoteMark) {
+    if (automaton_->waits_for_text(next)) next = automaton_->remember(next, marked_);
+    marked_.clear();
+  } else if (byte < 0xF8) {
+    marked_.push_back(static_cast<char>(byte));
+  }
+  if (language_->json() && automaton_->tracks(next)) {
+    const bool closes = in_string_ && byte == '"' && !escaped_;
+    if (closes ? !closes_string(next) : !keeps_keys_apart(next, byte)) return false;
     track(byte, in_string_ && is_key_ && automaton_->knows_key(state_));
   }
   all_.push_back(static_cast<char>(byte));

@@ -7,6 +7,7 @@ namespace bezel::schema {
 namespace {
 
 constexpr int kMaxExponent = 400;
+constexpr int kSpareDigits = 40;  // with more digits to come than this, every value can be reached
 
 Decimal magnitude(Natural digits, int exponent) {
   return make_decimal(false, std::move(digits), exponent);
@@ -28,6 +29,8 @@ NumberRule of_sign(const NumberRule& rule, bool negative) {
     for (Decimal& d : r.excluded) d = d.negated();
   }
   r.at_least(Decimal{}, false);
+  static const Decimal largest = make_decimal(false, Natural(17976931348623157U), 292);
+  r.at_most(largest, false);  // of what a double can hold
   return r;
 }
 
@@ -88,27 +91,32 @@ Parts parts_of(std::string_view text) {
   return p;
 }
 
-// Digits stand there, and more digits or an exponent may follow.
-bool can_fit_digits(const NumberRule& r, const Natural& digits) {
-  if (digits.zero()) return any_between(r, {}, nullptr);
-  const Natural above = digits.plus(one());
+// Whether a multiple fits that has at most `left` digits more than the one in `digits` * 10^e.
+bool any_with_digits(const NumberRule& r, const Natural& digits, int e, int left) {
+  const Decimal from = magnitude(digits, e), end = magnitude(digits.plus(one()), e);
+  if (left > kSpareDigits || r.listed) return any_between(r, from, &end);
+  NumberRule finest = r;
+  const Decimal unit = magnitude(one(), e - left);
+  finest.step = r.step ? common_multiple(*r.step, unit) : unit;
+  return any_between(finest, from, &end);
+}
+
+// Digits stand there, and `left` more digits or an exponent may follow.
+bool can_fit_digits(const NumberRule& r, const Natural& digits, int left) {
+  if (digits.zero()) return left > kSpareDigits ? any_between(r, {}, nullptr) : fits(r, {});
+  const auto order = [](const Decimal& d) {  // digits before the point
+    return static_cast<int>(d.digits.digits().size()) + d.exponent;
+  };
   const int size = static_cast<int>(digits.digits().size());
-  int e = kMaxExponent;
-  if (r.hi) {
-    if (r.hi->negative || r.hi->zero()) return false;
-    e = static_cast<int>(r.hi->digits.digits().size()) + r.hi->exponent - size + 1;
-  } else if (!r.listed) {
-    return true;  // far enough out there is always a value
-  }
-  if (r.listed) {
-    e = -kMaxExponent;
-    for (const Decimal& d : r.allowed)
-      e = std::max(e, static_cast<int>(d.digits.digits().size()) + d.exponent - size + 1);
-  }
+  int e = 0;
+  if (r.hi->negative || r.hi->zero()) return false;
+  e = order(*r.hi) - size + 1;
+  for (const Decimal& d : r.allowed)
+    if (r.listed) e = std::max(e, order(d) - size + 1);
   for (int tries = 0; tries < 2 * kMaxExponent && e >= -kMaxExponent; ++tries, --e) {
-    const Decimal from = magnitude(digits, e), end = magnitude(above, e);
+    const Decimal end = magnitude(digits.plus(one()), e);
     if (r.lo && end < *r.lo) return false;
-    if (any_between(r, from, &end)) return true;
+    if (any_with_digits(r, digits, e, left)) return true;
     if (r.step && end < *r.step) return false;
     if (r.listed && std::all_of(r.allowed.begin(), r.allowed.end(),
                                 [&](const Decimal& d) { return d.zero() || end < d; }))
@@ -124,7 +132,7 @@ bool can_fit_exponent(const NumberRule& r, const Parts& p) {
     return static_cast<int>(d.digits.digits().size()) + d.exponent;
   };
   const int size = static_cast<int>(p.digits.digits().size());
-  const int most = r.hi ? order(*r.hi) : 2 * kMaxExponent + size;
+  const int most = order(*r.hi);
   const int least = r.lo->zero() ? -3 * kMaxExponent : order(*r.lo);
   const auto try_exponent = [&](int e) {
     const int exponent = (p.exp_negative ? -e : e) - p.places;
@@ -211,10 +219,14 @@ bool any_number(const NumberRule& rule) {
 bool can_fit(const NumberRule& rule, std::string_view text) {
   if (text.empty()) return any_number(rule);
   const Parts p = parts_of(text);
-  if (text.size() > kMaxNumberDigits || p.exp_digits > 3) return false;
+  if (p.exp_digits > 3) return false;
+  const int left = static_cast<int>(kMaxNumberDigits) - static_cast<int>(text.size());
+  if (!p.exp && left < 0) return false;
+  if (!p.exp && left > kSpareDigits && !rule.listed && (p.negative ? !rule.lo : !rule.hi))
+    return true;  // far enough out there is always a value
   const NumberRule r = of_sign(rule, p.negative);
   if (text == "-") return any_between(r, {}, nullptr);
-  return p.exp ? can_fit_exponent(r, p) : can_fit_digits(r, p.digits);
+  return p.exp ? can_fit_exponent(r, p) : can_fit_digits(r, p.digits, left);
 }
 
 std::size_t count_numbers(const NumberRule& rule, std::size_t limit) {

@@ -8,7 +8,8 @@
 
 namespace bezel::schema {
 
-inline constexpr std::size_t kMaxNumberDigits = 400;  // before the exponent, and its limit
+// Of numbers that must fit something; all others may be of any length.
+inline constexpr std::size_t kMaxNumberDigits = 120;  // bytes before the exponent
 
 // Where a number stands: after '-', the leading zero, digits, '.', digits of the fraction, 'e', the
 // exponent's sign, digits of the exponent. Start: nothing is written.

@@ -4,11 +4,16 @@
 
 #include <algorithm>
 
+#include "text/automaton/regex.h"
+
 namespace bezel::schema {
 
 namespace {
 
 constexpr std::size_t kMaxGoals = 20000, kMaxDuties = 6, kMaxListed = 256, kMaxWork = 400000;
+
+// A key without quotes.
+constexpr const char* kBareKey = R"([^\s:{}\[\],<>"][^\n\r:{}\[\],<>"]*)";
 
 Error too_entangled(const char* what) {
   return {
@@ -41,9 +46,12 @@ void plant(ObjectShape& o) {
 
 }  // namespace
 
-Result<std::unique_ptr<Program>> Program::compile(const Json& schema) {
+Result<std::unique_ptr<Program>> Program::compile(const Json& schema, bool bare_keys) {
   auto p = std::make_unique<Program>();
   BEZEL_TRY(p->document_, load_schema(schema));
+  if (bare_keys) {
+    BEZEL_TRY(p->keys_, dfa_of_regex(kBareKey, true));
+  }
   Expander expander(p->document_);
   BEZEL_TRY(const int root, p->intern({{p->document_.root}}));
   BEZEL_DO(p->expand_all(expander));
@@ -205,7 +213,7 @@ Status Program::add_object(Expander& expander, const ObjectRule& rule, Case& c) 
   o.names.insert(o.names.end(), rule.required.begin(), rule.required.end());
   for (const KeyRule& r : rule.every) o.names.insert(o.names.end(), r.names.begin(), r.names.end());
   for (const KeyRule& r : rule.some) o.names.insert(o.names.end(), r.names.begin(), r.names.end());
-  BEZEL_TRY(o.others, other_keys(expander, rule, o));
+  BEZEL_TRY(o.others, other_keys(rule, o));
   o.counts = count_texts(o.others);
   o.free = free_states(o.others);
   if (!o.others.states.empty() && o.counts[0] < kMaxListed) {
@@ -228,6 +236,7 @@ Status Program::add_names(Expander& expander, const ObjectRule& rule, ObjectShap
     for (std::size_t j = 0; j < rule.some.size(); ++j)
       if (expander.concerns(rule.some[j], name)) may_hit |= 1U << j;
     BEZEL_TRY(Slot slot, key_slot(rule, expander.goal_of_key(rule, name), may_hit));
+    if (keys_ && !keys_->accepts(name)) slot.clear();
     o.named.push_back(std::move(slot));
     o.required.push_back(std::binary_search(rule.required.begin(), rule.required.end(), name));
   }
@@ -236,14 +245,14 @@ Status Program::add_names(Expander& expander, const ObjectRule& rule, ObjectShap
 }
 
 // The automaton of keys that have no name of their own, by what the rules say of them.
-Result<Dfa> Program::other_keys(Expander&, const ObjectRule& rule, ObjectShape& o) {
+Result<Dfa> Program::other_keys(const ObjectRule& rule, ObjectShape& o) {
   std::vector<int> used;
   for (const auto* list : {&rule.every, &rule.some})
     for (const KeyRule& r : *list)
       for (const auto& [text, accepts] : r.texts) used.push_back(text);
   std::sort(used.begin(), used.end());
   used.erase(std::unique(used.begin(), used.end()), used.end());
-  const Dfa any = any_text();
+  const Dfa any = keys_ ? *keys_ : any_text();
   std::vector<const Dfa*> parts = {&any};
   for (const int u : used) parts.push_back(&document_.automata[static_cast<std::size_t>(u)]);
   const auto concerns = [&](const KeyRule& r, std::uint32_t bits) {
@@ -264,6 +273,7 @@ Result<Dfa> Program::other_keys(Expander&, const ObjectRule& rule, ObjectShape& 
       if (concerns(rule.some[j], bits)) may_hit |= 1U << j;
     auto slot = key_slot(rule, goal, may_hit);
     std::uint32_t number = 0;
+    if ((bits & 1U) == 0) return 0;  // no key at all
     if (!slot) {
       failed = slot.error();
     } else if (!slot->empty()) {

@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -77,7 +78,8 @@ struct GoalShape {
 class Program {
  public:
   // An Error when the schema is refused: `where` is the JSON pointer of the reason.
-  static Result<std::unique_ptr<Program>> compile(const Json& schema);
+  // `bare_keys`: keys are written without quotes, so that not every text can be one.
+  static Result<std::unique_ptr<Program>> compile(const Json& schema, bool bare_keys = false);
 
   const GoalShape& goal(int id) const { return goals_[static_cast<std::size_t>(id)]; }
   const NumberRule& number(int id) const { return numbers_[static_cast<std::size_t>(id)]; }
@@ -100,7 +102,7 @@ class Program {
   Status add_array(const ArrayRule& rule, Case& c);
   Status add_object(Expander& expander, const ObjectRule& rule, Case& c);
   Status add_names(Expander& expander, const ObjectRule& rule, ObjectShape& o);
-  Result<Dfa> other_keys(Expander& expander, const ObjectRule& rule, ObjectShape& o);
+  Result<Dfa> other_keys(const ObjectRule& rule, ObjectShape& o);
   Result<Slot> key_slot(const ObjectRule& rule, const Goal& base, std::uint32_t may_hit);
   void solve();
   int height_of(const Case& c) const;
@@ -112,6 +114,7 @@ class Program {
   void drop_dead(Slot& slot) const;
 
   Document document_;
+  std::optional<Dfa> keys_;  // texts that can be keys; none: all
   std::map<Goal, int> numbers_of_goals_;
   std::vector<Goal> wanted_;
   std::vector<GoalShape> goals_;

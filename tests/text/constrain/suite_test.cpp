@@ -97,6 +97,8 @@ TEST(SchemaValue, SpaceBetweenPartsIsBounded) {
 }
 
 TEST(SchemaValue, NoPrefixLeadsNowhere) {
+  constrain::Walk keys(must(constrain::json_schema(R"({"propertyNames":{"maxLength":1}})")));
+  EXPECT_EQ(keys.push(R"({"a":1,"b":1,"a)"), 14U) << "the key a is taken, and no longer one may be";
   // each accepted prefix of these has a valid end, however few values are left
   EXPECT_FALSE(fits(R"({"enum":[5,6]})", "7"));
   for (const auto& [schema, prefix] : std::initializer_list<std::pair<const char*, const char*>>{

@@ -1,7 +1,7 @@
 #include "text/schema/machine/machine.h"
 
 #include <algorithm>
-#include <cstring>
+#include <string_view>
 
 #include "text/schema/number.h"
 
@@ -84,6 +84,21 @@ void Machine::step(Thread thread, std::uint8_t byte, Out& out) {
       map(f, byte, out);
       break;
   }
+}
+
+// Inside texts and keys anything; elsewhere what JSON is made of.
+Automaton::Bytes Machine::may_of(Thread thread) const {
+  static const Bytes structure = [] {
+    Bytes bytes{};
+    for (const char c : std::string_view(" \n\t\",:[]{}+-.0123456789eEnulltruefalse")) {
+      const auto b = static_cast<std::uint8_t>(c);
+      bytes[b >> 6U] |= std::uint64_t{1} << (b & 63U);
+    }
+    bytes[kQuoteMark >> 6U] |= std::uint64_t{1} << (kQuoteMark & 63U);
+    return bytes;
+  }();
+  const std::uint8_t kind = frame(thread).kind;
+  return kind == kText || kind == kKey || (kind == kMap && !json_) ? kAllBytes : structure;
 }
 
 bool Machine::accepting(Thread thread) const {

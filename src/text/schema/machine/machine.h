@@ -36,6 +36,7 @@ class Machine final : public Automaton {
  protected:
   Thread first() override;
   void step(Thread thread, std::uint8_t byte, std::vector<Thread>& out) override;
+  Bytes may_of(Thread thread) const override;
   bool accepting(Thread thread) const override;
   FreeText free_of(Thread thread) const override;
   bool waiting(Thread thread) const override;

@@ -119,7 +119,7 @@ void Machine::begin_key(const Frame& f, std::uint8_t byte, Out& out) {
 void Machine::key(const Frame& f, std::uint8_t byte, Out& out) {
   const Frame object = frame(f.parent);
   const ObjectShape& o = program_->object(static_cast<int>(f.shape));
-  const bool bare_end = byte == '}' || byte == ',' || byte < 0x21 || byte >= 0xF8;
+  const bool bare_end = byte == '}' || byte == ',' || byte < 0x20 || byte >= 0xF8;
   if (!json_ && bare_end) return;
   const Decoded d = decode(f.b, byte, json_, json_ ? '"' : ':');
   Frame g = f;
