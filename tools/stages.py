@@ -309,24 +309,63 @@ def clang_database(run):
     return json.loads((run.root / "build/clang/compile_commands.json").read_text())
 
 
+# Read once for all files of a target: most of their time goes into these.
+HEAVY_HEADERS = """#include <algorithm>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <gtest/gtest.h>
+#ifdef BEZEL_SIMDJSON
+#include <CLI/CLI.hpp>
+#endif
+"""
+
+
+def syntax_command(entry):
+    """The compiler's command, without the file and where its result would go."""
+    command = shlex.split(entry["command"])
+    if "-o" in command:
+        at = command.index("-o")
+        del command[at:at + 2]
+    return [word for word in command if word not in ("-c", entry["file"])]
+
+
 def clang_syntax(run):
     entries = clang_database(run)
     if entries is None:
         if not oldest_clang():
             run.skip("clang: no clang is installed")
         return
+    header = run.root / "build/clang/heavy.h"
+    header.write_text(HEAVY_HEADERS)
+    groups = collections.defaultdict(list)
+    for entry in entries:
+        groups[tuple(syntax_command(entry))].append(entry)
 
-    def check(entry):
-        command = shlex.split(entry["command"])
-        if "-o" in command:
-            at = command.index("-o")
-            del command[at:at + 2]
-        done = subprocess.run([*command, "-fsyntax-only"], cwd=entry["directory"], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True)
+    def prepare(numbered):
+        """A target's heavy headers, compiled; None where that is not worth it or does not work."""
+        number, command = numbered
+        path = run.root / f"build/clang/heavy-{number}.pch"
+        if len(groups[command]) < 5:
+            return command, None
+        done = subprocess.run([*command, "-x", "c++-header", str(header), "-o", str(path)], cwd=run.root,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return command, path if done.returncode == 0 else None
+
+    def check(work):
+        entry, heavy = work
+        more = ["-include-pch", str(heavy)] if heavy else []
+        done = subprocess.run([*syntax_command(entry), *more, "-fsyntax-only", entry["file"]], cwd=entry["directory"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         return entry["file"], done.returncode, done.stdout
 
     with concurrent.futures.ThreadPoolExecutor(run.options.jobs) as pool:
-        for file, status, output in pool.map(check, entries):
+        ready = dict(pool.map(prepare, enumerate(groups)))
+        work = [(entry, ready[command]) for command, group in groups.items() for entry in group]
+        for file, status, output in pool.map(check, work):
             run.ok() if status == 0 else run.fail(f"clang: {file}", errors_of(output))
 
 
