@@ -21,27 +21,27 @@ namespace bezel::app {
 
 namespace {
 constexpr int kMostTokens = 1 << 30;
-}
+constexpr std::size_t kOutputBuffer = std::size_t{64} << 10U;
+}  // namespace
 
 // ---- output
 
-void Output::check(bool ok) {
-  if (!ok && error_ == 0) error_ = errno != 0 ? errno : EIO;
-}
-
 bool Output::write(std::string_view text) {
-  if (error_ == 0 && !text.empty()) {
-    errno = 0;
-    check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
-  }
-  return error_ == 0;
+  if (error_ != 0) return false;
+  buffer_ += text;
+  return buffer_.size() < kOutputBuffer || flush();
 }
 
 bool Output::flush() {
-  if (error_ == 0) {
-    errno = 0;
-    check(std::fflush(stdout) == 0);
+  std::size_t at = 0;
+  while (error_ == 0 && at < buffer_.size()) {
+    const ssize_t n = ::write(STDOUT_FILENO, buffer_.data() + at, buffer_.size() - at);
+    if (n >= 0)
+      at += static_cast<std::size_t>(n);
+    else if (errno != EINTR)  // a signal is no failure
+      error_ = errno;
   }
+  buffer_.clear();
   return error_ == 0;
 }
 
@@ -75,11 +75,13 @@ std::string one_line(std::string_view text) {
 }
 
 int fail(const Error& error) {
+  output().flush();  // on a terminal the two outputs are one
   std::fprintf(stderr, "bezel: %s\n", one_line(error.text()).c_str());
   return error.code == Errc::Cancelled ? kInterrupted : kFailed;
 }
 
 void note(std::string_view text) {
+  output().flush();
   std::fprintf(stderr, "%.*s\n", static_cast<int>(text.size()), text.data());
 }
 

@@ -21,7 +21,8 @@ enum ExitStatus { kDone = 0, kFailed = 1, kUsage = 2, kInterrupted = 130 };
 
 // ---- output
 
-// Standard output: results only. After a failed write everything else is dropped.
+// Standard output: results only, held back until flush() or 64 KB. After a failed write everything
+// else is dropped.
 class Output {
  public:
   bool write(std::string_view text);  // false once writing has failed
@@ -31,7 +32,7 @@ class Output {
   int finish(int status);
 
  private:
-  void check(bool ok);
+  std::string buffer_;
   int error_ = 0;  // errno of the first failure
 };
 Output& output();

@@ -250,7 +250,7 @@ TEST(Chat, CtrlCStopsASummaryAndChangesNothing) {
   t.until("(2 turns)");
   t.until("> ");
   t.ctrl_d();
-  EXPECT_EQ(t.finish().status, 0);
+  EXPECT_EQ(t.finish().status, 0) << t.screen();
 }
 
 TEST(Chat, AFullContextIsSaidAndRoomCanBeMade) {
