@@ -108,7 +108,7 @@ template <class T>
 std::vector<T> Machine::vector_of(std::uint32_t id) const {
   const std::string& s = bytes_of(id);
   std::vector<T> v(s.size() / sizeof(T));
-  std::memcpy(v.data(), s.data(), v.size() * sizeof(T));
+  if (!v.empty()) std::memcpy(v.data(), s.data(), v.size() * sizeof(T));
   return v;
 }
 
