@@ -18,13 +18,13 @@ namespace {
 constexpr std::uint64_t kMaxPromptBytes = 256U << 20U;
 
 struct RunFlags {
-  std::string prompt, system, tools;
+  std::string prompt, system, tools, tool_choice = "auto";
   ThinkFlags think;
   ModelFlags with;
   SamplingFlags sampling;
   ConstraintFlags constraint;
-  bool raw = false, markers = false, show_markers = false, jsonl = false, stats = false,
-       quiet = false;
+  bool one_call = false, raw = false, markers = false, show_markers = false, jsonl = false,
+       stats = false, quiet = false;
   int logprobs = -1;
 };
 
@@ -162,6 +162,13 @@ Result<Done> answer(const RunFlags& f, Engine& engine, Request& request, Printer
   if (!f.tools.empty()) {
     BEZEL_TRY(talk.tools, read_tools(f.tools));
   }
+  talk.parallel = !f.one_call;
+  if (f.tool_choice == "none") {
+    talk.calls = Talk::Calls::None;
+  } else if (f.tool_choice != "auto") {
+    talk.calls = Talk::Calls::Required;
+    if (f.tool_choice != "required") talk.allowed = {f.tool_choice};
+  }
   if (f.show_markers) {
     BEZEL_TRY(request.prompt, engine.chat_prompt(turns, talk));
     return engine.generate(request, std::ref(printer));
@@ -228,6 +235,10 @@ void add_run(CLI::App& app, Action& action) {
   c->add_option("--tools", f->tools,
                 "tools the model may call (JSON, as OpenAI's chat API has them); calls are printed")
       ->type_name("FILE");
+  c->add_option("--tool-choice", f->tool_choice,
+                "auto, none, required, or the name of the tool to call")
+      ->type_name("WHICH");
+  c->add_flag("--one-call", f->one_call, "at most one call");
   c->add_flag("--jsonl", f->jsonl, "one JSON object a token, and one at the end");
   c->add_option("--logprobs", f->logprobs,
                 "with --jsonl: log-probabilities, and those of the N best")

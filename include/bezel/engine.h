@@ -83,9 +83,8 @@ struct Request {
   int logprobs = -1;                          // -1: none; n >= 0: of the chosen id and the n best
   bool show_markers = false;                  // control tokens in the answer appear as their text
   const std::atomic<bool>* cancel = nullptr;  // checked between forward passes
-  // Of thoughts: the prompt ends inside one; one may come first; the most tokens of one, -1: no
-  // limit. A constraint holds for what comes after the thought.
-  bool in_thought = false, may_think = false;
+  // Of thoughts: the prompt ends inside one; the most tokens of one, -1: no limit.
+  bool in_thought = false;
   int thought_budget = -1;
 };
 
@@ -154,11 +153,16 @@ struct Turn {
   bool operator==(const Turn&) const = default;
 };
 
-// What a conversation allows the model beside speaking.
+// What a conversation allows the model beside speaking. Calls always fit the declared parameters:
+// no other token can be chosen.
 struct Talk {
   std::string tools;  // a JSON array of tools as OpenAI's chat API has them; empty: none
+  enum class Calls { Auto, None, Required } calls = Calls::Auto;
+  std::vector<std::string> allowed = {};  // names of tools that may be called; empty: all
+  bool parallel = true;                   // several calls in one answer
   bool think = false;
   int thought_budget = -1;  // most tokens of a thought; -1: no limit
+  bool operator==(const Talk&) const = default;
 };
 
 // An answer in a conversation.
@@ -207,7 +211,10 @@ class Engine {
   virtual Result<Done> generate(const Request& request,
                                 const std::function<bool(const Event&)>& on_event) = 0;
   // Answers a conversation: `rules` gives everything but the prompt. What the model writes comes
-  // apart as thought, text and calls; stop texts count in the text alone.
+  // apart as thought, text and calls; stop texts count in the text alone, and a constraint holds
+  // for the text of an answer that calls nothing. An Error also for tools whose parameters cannot
+  // be enforced, when a call is required or there is a constraint; otherwise such tools are called
+  // as the model pleases.
   virtual Result<Reply> reply(const std::vector<Turn>& turns, const Talk& talk,
                               const Request& rules,
                               const std::function<bool(const Event&)>& on_event) = 0;

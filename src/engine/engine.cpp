@@ -36,6 +36,18 @@ bool cancelled(const Request& r) {
   return r.cancel != nullptr && r.cancel->load();
 }
 
+using MaskerPtr = std::unique_ptr<constrain::Masker>;
+
+// A constraint's start; too little memory for it is an Error.
+template <class Open>
+Result<MaskerPtr> opened(const Open& open) {
+  try {
+    return open();
+  } catch (const std::bad_alloc&) {
+    return Error{Errc::NoMemory, "not enough memory for the constraint", ""};
+  }
+}
+
 class LocalEngine final : public Engine {
  public:
   LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer, bool lookup);
@@ -55,7 +67,7 @@ class LocalEngine final : public Engine {
   Result<Done> answer(const Request& request, const OnEvent& on_event, constrain::Masker* masker,
                       Done done);
   Result<TokenId> choose(Sampler& sampler, constrain::Masker* masker, ThoughtGuard& thought) const;
-  constrain::Words mask_of(constrain::Masker& masker, const ThoughtGuard& thought) const;
+  Result<Done> run(const Request& request, constrain::Masker* masker, const OnEvent& on_event);
   TextPiece piece_of(const Request& request, TokenId id, std::string text) const;
   std::size_t room_for_drafts(const Request& request, const Done& done) const;
   Status advance(TokenId id, std::size_t room, Done& done);
@@ -255,35 +267,18 @@ Status LocalEngine::advance(TokenId id, std::size_t room, Done& done) {
   return Ok{};
 }
 
-// What may come next where that is not the constraint alone: in a thought all but an end; before
-// one also its beginning.
-constrain::Words LocalEngine::mask_of(constrain::Masker& masker,
-                                      const ThoughtGuard& thought) const {
-  if (!thought.inside()) {
-    constrain::Words words = *masker.mask();
-    constrain::set_bit(words, thought.open());
-    return words;
-  }
-  constrain::Words words((static_cast<std::size_t>(info_.vocab) + 63) / 64, ~std::uint64_t{0});
-  for (const TokenId id : end_ids_)
-    if (id < info_.vocab)
-      words[static_cast<std::size_t>(id) / 64] &= ~(std::uint64_t{1} << (id % 64));
-  return words;
-}
-
 // The next id of the answer, by row_ and by what the constraint allows.
 Result<TokenId> LocalEngine::choose(Sampler& sampler, constrain::Masker* masker,
                                     ThoughtGuard& thought) const {
   TokenId id = thought.forced();
   if (id < 0 && masker == nullptr) {
     BEZEL_TRY(id, sampler.choose(row_, held_.size()));
-  } else if (id < 0 && (thought.inside() || thought.may_open())) {
-    BEZEL_TRY(id, sampler.choose(row_, held_.size(), mask_of(*masker, thought)));
   } else if (id < 0) {
     const auto mask = masker->mask();
     BEZEL_TRY(id, sampler.choose(row_, held_.size(), *mask));
   }
-  if (!thought.push(id) && masker != nullptr && !masker->accept(id))
+  thought.push(id);
+  if (masker != nullptr && !masker->accept(id))
     return Error{Errc::Unsupported, "the answer cannot go on within its constraint", ""};
   return id;
 }
@@ -338,13 +333,18 @@ Result<Done> LocalEngine::answer(const Request& r, const OnEvent& on_event,
 }
 
 Result<Done> LocalEngine::generate(const Request& request, const OnEvent& on_event) {
+  BEZEL_TRY(const auto masker, opened([&] { return constraints_.open(request.constraint); }));
+  return run(request, masker.get(), on_event);
+}
+
+Result<Done> LocalEngine::run(const Request& request, constrain::Masker* masker,
+                              const OnEvent& on_event) {
   const FpEnv env;
   BEZEL_DO(check(request));
   try {
     Done done;
-    BEZEL_TRY(const auto masker, constraints_.open(request.constraint));
     BEZEL_TRY(const bool read, read_prompt(request, on_event, done));
-    if (read) return answer(request, on_event, masker.get(), std::move(done));
+    if (read) return answer(request, on_event, masker, std::move(done));
     done.reason = DoneReason::Cancelled;
     return done;
   } catch (const std::bad_alloc&) {
@@ -371,10 +371,11 @@ Result<Reply> LocalEngine::reply(const std::vector<Turn>& turns, const Talk& tal
   request.prompt = std::move(prompt.ids);
   request.stop.clear();  // they count in the text alone
   request.in_thought = prompt.in_thought;
-  request.may_think = talk.think;
   request.thought_budget = talk.thought_budget;
   request.show_markers = false;
-  BEZEL_TRY(Done done, generate(request, [&](const Event& e) { return talker.push(e); }));
+  BEZEL_TRY(const auto masker,
+            opened([&] { return constraints_.open(rules.constraint, talk, prompt.in_thought); }));
+  BEZEL_TRY(Done done, run(request, masker.get(), [&](const Event& e) { return talker.push(e); }));
   talker.finish(done);
   return Reply{talker.take(), std::move(done)};
 }

@@ -301,5 +301,82 @@ TEST(Run, EveryConstraintFlagHoldsForAnyModelAndWrongOnesAreSaid) {
   EXPECT_GT(complaint({"run", model.path(), "go", "-q", "--regex", "("}).size(), 20U);
 }
 
+constexpr const char* kWeatherTools =
+    R"([{"type":"function","function":{"name":"go","parameters":{"type":"object","properties":{)"
+    R"("to":{"enum":["a","b"]},"n":{"type":"integer","minimum":0,"maximum":9}},)"
+    R"("required":["to"],"additionalProperties":false}}},)"
+    R"({"type":"function","function":{"name":"stay"}}])";
+
+void expect_fits(const Json& call) {
+  const Json& arguments = call.at("arguments");
+  if (call.at("name") == "stay") {
+    EXPECT_EQ(arguments, Json::object());
+    return;
+  }
+  EXPECT_EQ(call.at("name"), "go");
+  EXPECT_TRUE(arguments.at("to") == "a" || arguments.at("to") == "b") << dump_json(call);
+  EXPECT_TRUE(!arguments.contains("n") || arguments["n"].is_number()) << dump_json(call);
+  EXPECT_LE(arguments.size(), 2U);
+}
+
+TEST(Run, ThinkingToolsAndASchemaTogetherGiveWholeAnswersOfARandomModel) {
+  const TalkingModel model;
+  const TempFolder folder;
+  const std::string tools = folder.put("tools.json", kWeatherTools);
+  const std::string schema = folder.put(
+      "s.json", R"({"type":"object","properties":{"a":{"type":"boolean"}},"required":["a"],)"
+                R"("additionalProperties":false})");
+  int texts = 0, calls = 0, thoughts = 0;
+  for (int seed = 0; seed < 30; ++seed) {
+    const Words words{"run",
+                      model.path(),
+                      "go",
+                      "-q",
+                      "--jsonl",
+                      "--think",
+                      "-n",
+                      "600",
+                      "--seed",
+                      std::to_string(seed),
+                      "--thought-budget",
+                      "12",
+                      "--tools",
+                      tools,
+                      "--schema",
+                      schema};
+    std::string text, done;
+    for (const Json& line : lines_of(output_of(words))) {
+      text += line.value("text", "");
+      thoughts += line.contains("thought") ? 1 : 0;
+      if (line.contains("call")) expect_fits(line["call"]), ++calls;
+      if (line.contains("done")) done = line["done"].get<std::string>();
+    }
+    EXPECT_EQ(text.find("<|"), std::string::npos) << text;
+    if (done != "end") continue;
+    const Json json = json_of(text);
+    EXPECT_TRUE(json.is_object() && json.size() == 1 && json["a"].is_boolean()) << text;
+    ++texts;
+  }
+  EXPECT_GT(texts, 0);
+  EXPECT_GT(calls, 0);
+  EXPECT_GT(thoughts, 0);
+}
+
+TEST(Run, TheToolChoiceIsKept) {
+  const TalkingModel model;
+  const TempFolder folder;
+  const std::string tools = folder.put("tools.json", kWeatherTools);
+  for (const char* seed : {"1", "2", "3", "4"}) {
+    const Words run{"run", model.path(), "go", "-q", "-n", "600", "--seed", seed, "--tools", tools};
+    for (const Json& call : lines_of(output_of(run + Words{"--tool-choice", "required"})))
+      expect_fits(call);
+    const auto one = lines_of(output_of(run + Words{"--tool-choice", "stay", "--one-call"}));
+    ASSERT_EQ(one.size(), 1U);
+    EXPECT_EQ(one[0].at("name"), "stay");
+  }
+  complaint({"run", model.path(), "go", "-q", "--tools", tools, "--tool-choice", "fly"});
+  complaint({"run", model.path(), "go", "-q", "--tool-choice", "required"});
+}
+
 }  // namespace
 }  // namespace bezel::test

@@ -92,27 +92,20 @@ TEST(Talker, AStopTextCountsInTheTextAlone) {
   EXPECT_EQ(taken("one STO", "<turn|>", {"STOP"}).turn.text, "one STO");
 }
 
-TEST(ThoughtGuard, EndsAThoughtWhenItsBudgetIsSpentAndAllowsOneOnlyAtTheStart) {
+TEST(ThoughtGuard, EndsAThoughtWhenItsBudgetIsSpent) {
   constexpr TokenId kOpen = 100, kClose = 101;
   Request r;
-  r.may_think = true;
   r.thought_budget = 2;
   ThoughtGuard guard(kOpen, kClose, r);
-  EXPECT_TRUE(guard.may_open());
-  EXPECT_TRUE(guard.push(kOpen));
-  EXPECT_TRUE(guard.inside());
   EXPECT_EQ(guard.forced(), -1);
-  EXPECT_TRUE(guard.push(7));
-  EXPECT_TRUE(guard.push(8));
+  guard.push(kOpen);
+  EXPECT_EQ(guard.forced(), -1);
+  guard.push(7);
+  guard.push(8);
   EXPECT_EQ(guard.forced(), kClose);
-  EXPECT_TRUE(guard.push(kClose));
-  EXPECT_FALSE(guard.inside());
-  EXPECT_FALSE(guard.may_open());
-  EXPECT_FALSE(guard.push(7)) << "the text";
-
-  ThoughtGuard late(kOpen, kClose, r);
-  EXPECT_FALSE(late.push(7));
-  EXPECT_FALSE(late.may_open());
+  guard.push(kClose);
+  for (int i = 0; i < 5; ++i) guard.push(7);
+  EXPECT_EQ(guard.forced(), -1) << "the text has no budget";
   r.in_thought = true;
   r.thought_budget = 0;
   EXPECT_EQ(ThoughtGuard(kOpen, kClose, r).forced(), kClose);
