@@ -343,7 +343,9 @@ TEST(Run, ThinkingToolsAndASchemaTogetherGiveWholeAnswersOfARandomModel) {
                       "--tools",
                       tools,
                       "--schema",
-                      schema};
+                      schema,
+                      "--bias",  // a thought comes first
+                      fmt::format("{}=1000", TalkingModel::kTurn + 2)};
     std::string text, done;
     for (const Json& line : lines_of(output_of(words))) {
       text += line.value("text", "");
