@@ -128,7 +128,7 @@ class AnswerMachine final : public Automaton {
   struct Place {
     std::uint8_t stage = 0;
     std::uint32_t tool = 0, at = 0;
-    auto operator<=>(const Place&) const = default;
+    auto operator<=>(const Place&) const = default;  // NOLINT(modernize-use-nullptr)
   };
   Thread thread_of(const Place& p) {
     const auto [at, fresh] = threads_.try_emplace(p, static_cast<Thread>(places_.size()));

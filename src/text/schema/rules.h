@@ -13,7 +13,7 @@ namespace bezel::schema {
 struct Literal {
   NodeId node;
   bool negated = false;
-  auto operator<=>(const Literal&) const = default;
+  auto operator<=>(const Literal&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 using Goal = std::vector<Literal>;
 void add_literal(Goal& goal, Literal literal);
@@ -37,7 +37,7 @@ struct NumberRule {
 struct StringRule {
   std::int64_t min = 0, max = -1;           // code points
   std::vector<std::pair<int, bool>> texts;  // automaton, and whether it must accept; sorted
-  auto operator<=>(const StringRule&) const = default;
+  auto operator<=>(const StringRule&) const = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct ContainsRule {
