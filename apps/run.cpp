@@ -144,6 +144,22 @@ class Printer {
   bool line_open_ = false, called_ = false;
 };
 
+// Flags that would have no effect together with others.
+Status check(const RunFlags& f) {
+  const bool choice = f.tool_choice != "auto" || f.one_call;
+  if (f.raw && (f.think.think || !f.tools.empty() || choice || !f.system.empty()))
+    return Error{Errc::BadInput,
+                 "a raw prompt is no conversation: --system, --think and --tools have no meaning",
+                 "--raw"};
+  if (f.show_markers &&
+      (choice || (f.think.think && (f.constraint.json || !f.constraint.source().empty()))))
+    return Error{Errc::BadInput,
+                 "the answer is not taken apart then: no --tool-choice, no --one-call, no form of "
+                 "the answer behind a thought",
+                 "--show-markers"};
+  return Ok{};
+}
+
 // The prompt as it is, or as a conversation whose answer is taken apart.
 Result<Done> answer(const RunFlags& f, Engine& engine, Request& request, Printer& printer) {
   std::string text = f.prompt;
@@ -178,6 +194,7 @@ Result<Done> answer(const RunFlags& f, Engine& engine, Request& request, Printer
 }
 
 int run(const RunFlags& f) {
+  if (const Status status = check(f); !status) return fail(status.error());
   auto constraint = f.constraint.read();
   if (!constraint) return fail(constraint.error());
   auto engine = Engine::load(f.with.options);

@@ -10,17 +10,13 @@
 #include <cstring>
 #include <string_view>
 
+#include "text/chat/values.h"
+
 namespace bezel::app {
 
 namespace {
 
 constexpr std::size_t kMaxOutput = std::size_t{1} << 20U;  // of the command; more is not kept
-
-std::string_view trimmed(std::string_view s) {
-  while (!s.empty() && s.front() == ' ') s.remove_prefix(1);
-  while (!s.empty() && s.back() == ' ') s.remove_suffix(1);
-  return s;
-}
 
 // Takes a number off the front.
 template <class T>
@@ -63,8 +59,8 @@ std::vector<PeerSpeed> peer_speeds(const std::string& text) {
     const auto cells = split(line, '|');
     for (std::size_t i = 0; i + 1 < cells.size(); ++i) {
       PeerSpeed speed;
-      if (!test_name(trimmed(cells[i]), speed)) continue;
-      std::string_view rate = trimmed(cells[i + 1]);
+      if (!test_name(chat::trim(cells[i]), speed)) continue;
+      std::string_view rate = chat::trim(cells[i + 1]);
       if (take(rate, speed.rate) && speed.rate > 0) speeds.push_back(speed);
     }
   }

@@ -153,8 +153,8 @@ struct Turn {
   bool operator==(const Turn&) const = default;
 };
 
-// What a conversation allows the model beside speaking. Calls always fit the declared parameters:
-// no other token can be chosen.
+// What a conversation allows the model beside speaking. Calls fit the declared parameters: no other
+// token can be chosen (see reply() for parameters that cannot be enforced).
 struct Talk {
   std::string tools;  // a JSON array of tools as OpenAI's chat API has them; empty: none
   enum class Calls { Auto, None, Required } calls = Calls::Auto;

@@ -378,6 +378,9 @@ TEST(Run, TheToolChoiceIsKept) {
   }
   complaint({"run", model.path(), "go", "-q", "--tools", tools, "--tool-choice", "fly"});
   complaint({"run", model.path(), "go", "-q", "--tool-choice", "required"});
+  EXPECT_TRUE(has(complaint({"run", model.path(), "go", "--raw", "--tools", tools}), "--raw"));
+  EXPECT_TRUE(has(complaint({"run", model.path(), "go", "--show-markers", "--one-call"}),
+                  "--show-markers"));
 }
 
 }  // namespace

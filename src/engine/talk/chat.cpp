@@ -17,14 +17,6 @@ constexpr const char* kSummarise =
 constexpr const char* kSummaryIntro = "This is a summary of our conversation so far:\n\n";
 constexpr const char* kSummaryReply = "Thank you. I will go on from there.";
 
-// Passes events on and collects the answer's text.
-Chat::OnEvent collecting(std::string& text, const Chat::OnEvent& on_event) {
-  return [&text, &on_event](const Event& event) {
-    if (const auto* piece = std::get_if<TextPiece>(&event)) text += piece->text;
-    return on_event(event);
-  };
-}
-
 Json json_of(const Turn& t) {
   Json out = {{"role", t.role}, {"text", t.text}};
   if (!t.call_id.empty()) out["call_id"] = t.call_id;
@@ -117,12 +109,12 @@ Result<Chat::Compacted> Chat::compact(const Request& rules, const OnEvent& on_ev
   const int context = engine_.info().context, room = std::max(1, std::min(512, context / 4));
   Request request = rules;
   request.max_tokens = room;
-  std::vector<Turn> turns = turns_;
+  std::vector<Turn> turns = turns_, all;
   while (true) {
-    std::vector<Turn> all = with_system(turns);
+    all = with_system(turns);
     all.push_back({"user", kSummarise});
-    BEZEL_TRY(request.prompt, engine_.chat_prompt(all));
-    if (static_cast<int>(request.prompt.size()) + room <= context) break;
+    BEZEL_TRY(const std::vector<TokenId> prompt, engine_.chat_prompt(all));
+    if (static_cast<int>(prompt.size()) + room <= context) break;
     const auto next = std::find_if(turns.begin() + 1, turns.end(),
                                    [](const Turn& t) { return t.role == "user"; });
     if (next == turns.end())
@@ -131,11 +123,10 @@ Result<Chat::Compacted> Chat::compact(const Request& rules, const OnEvent& on_ev
     turns.erase(turns.begin(), next);
     ++result.dropped;
   }
-  std::string summary;
-  BEZEL_TRY(const Done done, engine_.generate(request, collecting(summary, on_event)));
-  if (done.reason == DoneReason::Cancelled)
+  BEZEL_TRY(const Reply reply, engine_.reply(all, Talk(), request, on_event));
+  if (reply.done.reason == DoneReason::Cancelled)
     return Error{Errc::Cancelled, "the summary was stopped; the conversation is as before", ""};
-  turns_ = {{"user", kSummaryIntro + summary}, {"assistant", kSummaryReply}};
+  turns_ = {{"user", kSummaryIntro + reply.turn.text}, {"assistant", kSummaryReply}};
   BEZEL_TRY(result.after, used_tokens());
   return result;
 }

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "bezel/tools.h"
 #include "engine/tools/child.h"
+#include "text/chat/values.h"
 
 namespace bezel {
 
@@ -19,11 +20,7 @@ constexpr milliseconds kStartPatience{30'000}, kCallPatience{300'000};
 constexpr std::size_t kMaxTools = 1000, kMaxPages = 100;
 constexpr const char* kVersion = "2025-06-18";
 
-const Json& field(const Json& object, const char* key) {
-  static const Json kNull;
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() ? kNull : *found;
-}
+using chat::member;
 
 class McpTools final : public Tools {
  public:
@@ -35,7 +32,7 @@ class McpTools final : public Tools {
                         {"capabilities", Json::object()},
                         {"clientInfo", {{"name", "bezel"}, {"version", "1"}}}};
     BEZEL_TRY(const Json answer, ask("initialize", hello, kStartPatience, nullptr));
-    if (!field(answer, "protocolVersion").is_string())
+    if (!member(answer, "protocolVersion").is_string())
       return bad("its answer to \"initialize\" has no protocolVersion");
     BEZEL_DO(child_->write_line(
         dump_json({{"jsonrpc", "2.0"}, {"method", "notifications/initialized"}})));
@@ -50,20 +47,20 @@ class McpTools final : public Tools {
               ask("tools/call", {{"name", call.name}, {"arguments", std::move(arguments)}},
                   kCallPatience, cancel));
     std::string text;
-    const Json& content = field(result, "content");
+    const Json& content = member(result, "content");
     for (std::size_t i = 0; content.is_array() && i < content.size(); ++i) {
       const Json& part = content[i];
       if (!text.empty()) text += '\n';
-      if (field(part, "text").is_string())
-        text += field(part, "text").get_ref<const std::string&>();
+      if (member(part, "text").is_string())
+        text += member(part, "text").get_ref<const std::string&>();
       else
-        text += fmt::format("[{}]", field(part, "type").is_string()
-                                        ? field(part, "type").get<std::string>()
+        text += fmt::format("[{}]", member(part, "type").is_string()
+                                        ? member(part, "type").get<std::string>()
                                         : "something that is no text");
     }
-    if (text.empty() && field(result, "structuredContent").is_object())
-      text = dump_json(field(result, "structuredContent"));
-    if (field(result, "isError") == Json(true)) return Error{Errc::BadInput, text, call.name};
+    if (text.empty() && member(result, "structuredContent").is_object())
+      text = dump_json(member(result, "structuredContent"));
+    if (member(result, "isError") == Json(true)) return Error{Errc::BadInput, text, call.name};
     return text;
   }
 
@@ -74,14 +71,14 @@ class McpTools final : public Tools {
     Json parameters = Json::object();
     for (std::size_t page = 0; page < kMaxPages; ++page) {
       BEZEL_TRY(const Json answer, ask("tools/list", parameters, kStartPatience, nullptr));
-      const Json& tools = field(answer, "tools");
+      const Json& tools = member(answer, "tools");
       if (!tools.is_array()) return bad("its answer to \"tools/list\" has no array \"tools\"");
       for (const Json& t : tools) {
-        if (!field(t, "name").is_string()) return bad("it has a tool without a name");
+        if (!member(t, "name").is_string()) return bad("it has a tool without a name");
         if (list_.size() == kMaxTools) return bad("it has more than 1000 tools");
-        const Json& schema = field(t, "inputSchema");
-        const Json& words = field(t, "description");
-        const auto name = field(t, "name").get<std::string>();
+        const Json& schema = member(t, "inputSchema");
+        const Json& words = member(t, "description");
+        const auto name = member(t, "name").get<std::string>();
         list_.push_back(
             {name, dump_json({{"type", "function"},
                               {"function",
@@ -89,7 +86,7 @@ class McpTools final : public Tools {
                                 {"description", words.is_string() ? words : Json("")},
                                 {"parameters", schema.is_object() ? schema : Json::object()}}}})});
       }
-      const Json& next = field(answer, "nextCursor");
+      const Json& next = member(answer, "nextCursor");
       if (!next.is_string()) return Ok{};
       parameters = {{"cursor", next}};
     }
@@ -107,25 +104,25 @@ class McpTools final : public Tools {
       if (!line) return Error{line.error().code, line.error().what, command_};
       if (line->find_first_not_of(" \r\t") == std::string::npos) continue;
       BEZEL_TRY(Json message, parse_json(*line, command_));
-      if (field(message, "method").is_string()) {
+      if (member(message, "method").is_string()) {
         BEZEL_DO(named(serve(message)));
         continue;
       }
-      if (field(message, "id") != Json(id)) continue;  // of a request that was given up
-      if (const Json& error = field(message, "error"); !error.is_null()) {
-        const Json& words = field(error, "message");
+      if (member(message, "id") != Json(id)) continue;  // of a request that was given up
+      if (const Json& error = member(message, "error"); !error.is_null()) {
+        const Json& words = member(error, "message");
         return bad(words.is_string() ? words.get<std::string>() : dump_json(error));
       }
-      return Json(field(message, "result"));
+      return Json(member(message, "result"));
     }
   }
 
   // A request or notification of the server.
   Status serve(const Json& message) {
-    const Json& id = field(message, "id");
+    const Json& id = member(message, "id");
     if (id.is_null()) return Ok{};
     Json answer = {{"jsonrpc", "2.0"}, {"id", id}};
-    if (field(message, "method") == Json("ping"))
+    if (member(message, "method") == Json("ping"))
       answer["result"] = Json::object();
     else
       answer["error"] = {{"code", -32601}, {"message", "not supported"}};

@@ -69,13 +69,6 @@ Decoded continued(std::uint32_t decoder, std::uint8_t b) {
   return code(bits);
 }
 
-int hex_digit(std::uint8_t b) {
-  if (b >= '0' && b <= '9') return b - '0';
-  if (b >= 'a' && b <= 'f') return b - 'a' + 10;
-  if (b >= 'A' && b <= 'F') return b - 'A' + 10;
-  return -1;
-}
-
 Decoded escaped(std::uint8_t b) {
   switch (b) {
     case '"':
@@ -128,6 +121,13 @@ Decoded second_unit(std::uint32_t n, std::uint32_t high, std::uint32_t bits) {
 }
 
 }  // namespace
+
+int hex_digit(std::uint32_t c) {
+  if (c >= '0' && c <= '9') return static_cast<int>(c - '0');
+  if (c >= 'a' && c <= 'f') return static_cast<int>(c - 'a') + 10;
+  if (c >= 'A' && c <= 'F') return static_cast<int>(c - 'A') + 10;
+  return -1;
+}
 
 Decoded decode(std::uint32_t decoder, std::uint8_t b, bool json, std::uint8_t close) {
   const std::uint32_t stage = decoder >> 28U, bits = decoder & 0xFFFFFFFU;

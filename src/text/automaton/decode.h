@@ -18,4 +18,7 @@ struct Decoded {
 // stands for itself.
 Decoded decode(std::uint32_t decoder, std::uint8_t byte, bool json, std::uint8_t close);
 
+// 0 to 15, or -1 when the character is no hexadecimal digit.
+int hex_digit(std::uint32_t c);
+
 }  // namespace bezel

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/utf8.h"
+#include "text/automaton/decode.h"
 #include "text/automaton/dfa.h"
 #include "text/grammar/grammar.h"
 
@@ -315,13 +316,9 @@ class Parser {
   Result<std::uint32_t> hex(int n) {
     std::uint32_t value = 0;
     for (int i = 0; i < n; ++i) {
-      const std::uint32_t c = next();
-      const std::uint32_t digit = c >= '0' && c <= '9'   ? c - '0'
-                                  : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                                  : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                                         : 16;
-      if (digit == 16) return fail("a wrong hexadecimal escape");
-      value = value * 16 + digit;
+      const int digit = hex_digit(next());
+      if (digit < 0) return fail("a wrong hexadecimal escape");
+      value = value * 16 + static_cast<std::uint32_t>(digit);
     }
     if (value > kLastCode) return fail("a code point past U+10FFFF");
     return value;
