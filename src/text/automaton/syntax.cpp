@@ -37,11 +37,11 @@ namespace {
 constexpr int kMaxDepth = 100, kMaxRepeat = 100000;
 
 Ranges class_of(std::uint32_t letter) {
-  const Ranges digit = {{'0', '9'}};
-  const Ranges word = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
-  const Ranges space = {{9, 13},          {32, 32},         {0xA0, 0xA0},     {0x1680, 0x1680},
-                        {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
-                        {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+  Ranges digit = {{'0', '9'}};
+  Ranges word = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
+  Ranges space = {{9, 13},          {32, 32},         {0xA0, 0xA0},     {0x1680, 0x1680},
+                  {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
+                  {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
   switch (letter) {
     case 'd':
       return digit;

@@ -68,7 +68,6 @@ class Tree {
   }
   // The entries of all texts that begin with `bytes`.
   std::span<const Entry> below(std::string_view bytes) const;
-  std::size_t nodes() const { return nodes_.size(); }
 
  private:
   struct Node {
