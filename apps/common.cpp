@@ -153,6 +153,11 @@ void ModelFlags::add(CLI::App& command) {
          [this](const std::string& name) {
            options.kv = name == "f32" ? KvKind::F32 : name == "f16" ? KvKind::F16 : KvKind::BF16;
          });
+  choice("--weights", "WHERE",
+         "auto: packed in memory for writing where that fits (default); file: as they lie",
+         {"auto", "file"}, [this](const std::string& name) {
+           options.weights = name == "file" ? WeightKind::File : WeightKind::Auto;
+         });
   named(command.add_option("--threads", options.threads, "threads (default: physical cores)")
             ->check(range(1, 1024)),
         "N");

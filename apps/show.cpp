@@ -73,6 +73,9 @@ Status plan_into(Facts& facts, const ShowFlags& f) {
                                         default_budget(free_memory_bytes(), facts.file_bytes));
   shape.chunk = std::min(shape.chunk, facts.context);
   shape.max_read = std::min(shape.max_read, shape.chunk);
+  const EngineOptions& o = f.with.options;
+  shape.packs = o.act == ActKind::Int8 && o.weights == WeightKind::Auto &&
+                packing_fits(*facts.model, shape, facts.context, free_memory_bytes());
   facts.memory = plan_memory(*facts.model, shape, facts.context);
   return Ok{};
 }
@@ -192,6 +195,9 @@ void print_memory(const Facts& facts) {
                        size_text(m.mapped)));
   line("", fmt::format("{:>12}  keys and values of a full context", size_text(m.kv)));
   line("", fmt::format("{:>12}  intermediate results", size_text(m.scratch)));
+  if (m.packed > 0)
+    line("", fmt::format("{:>12}  weights packed for writing; as much of the files is let go then",
+                         size_text(m.packed)));
   line("",
        fmt::format("{:>12}  tokenizer and program (estimate)", size_text(m.tokenizer + m.base)));
   line("", fmt::format("{:>12}  together, beside what is mapped; free now: {}",
@@ -279,6 +285,7 @@ Json json_of(const Facts& facts, bool tensors) {
                      {"scratch", facts.memory.scratch},
                      {"tokenizer", facts.memory.tokenizer},
                      {"base", facts.memory.base},
+                     {"packed", facts.memory.packed},
                      {"anonymous", facts.memory.anonymous()}};
   if (!tensors) return out;
   out["tensors"] = Json::array();

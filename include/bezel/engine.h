@@ -19,6 +19,9 @@ using TokenId = std::int32_t;
 
 enum class ActKind { Int8, F32 };      // how activations meet quantised weights
 enum class KvKind { F32, F16, BF16 };  // what keys and values are kept as
+// Where weights are read from once an answer is written: a copy packed for that, when it fits the
+// free memory, or always the file as it lies. Same answer.
+enum class WeightKind { Auto, File };
 
 struct EngineOptions {
   std::string model_path;  // .gguf file or Hugging Face folder
@@ -26,6 +29,7 @@ struct EngineOptions {
   std::string isa;         // kernel table by name; empty = the best that runs here
   ActKind act = ActKind::Int8;
   KvKind kv = KvKind::F16;
+  WeightKind weights = WeightKind::Auto;
   int context = 0;     // positions; 0 = what fits in half of the free memory
   int chunk = 0;       // most prompt rows in one forward pass; 0 = a good number
   bool lookup = true;  // try what stood in the text before as the next ids; same answer, sooner
@@ -38,8 +42,9 @@ struct MemoryPlan {
   std::uint64_t scratch = 0;    // intermediate results of one forward pass
   std::uint64_t tokenizer = 0;  // estimate; 0 when none is loaded
   std::uint64_t base = 0;       // program, threads' panels, tables, logits of drafts: estimate
+  std::uint64_t packed = 0;     // weights packed for writing; their part of `mapped` is let go then
 
-  std::uint64_t anonymous() const { return kv + scratch + tokenizer + base; }
+  std::uint64_t anonymous() const { return kv + scratch + tokenizer + base + packed; }
 };
 
 // The rules of choosing a token, applied in this order to the model's row of logits: bias,

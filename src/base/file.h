@@ -20,6 +20,8 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   std::span<const std::byte> bytes() const { return {data_, size_}; }
+  // Gives the memory of whole pages of `part` back; reading them again fetches them anew.
+  void let_go(std::span<const std::byte> part) const;
   const std::string& path() const { return path_; }
 
  private:

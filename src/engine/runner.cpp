@@ -88,6 +88,8 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.chunk = std::min(shape.chunk, context);
   shape.max_read = std::min(shape.max_read, shape.chunk);
   const Act act = o.act == ActKind::Int8 ? Act::Int8 : Act::F32;
+  shape.packs = act == Act::Int8 && o.weights == WeightKind::Auto &&
+                packing_fits(*model, shape, context, free_memory_bytes());
   return std::unique_ptr<Runner>(new Runner(std::move(model), *table, shape, context, act));
 }
 
@@ -99,6 +101,13 @@ bool Runner::rewind(int length) {
   }
   clear();
   return length == 0;
+}
+
+// Before the first ids of an answer run. Reading a prompt gains little, and may be all there is.
+void Runner::pack_to_write(std::size_t n_ids) {
+  if (packed_ || !shape_.packs || length() == 0 || n_ids > kFewTokens) return;
+  packed_ = true;
+  if (!model_->pack(pool_)) shape_.packs = false;  // no memory after all: the file does as well
 }
 
 Status Runner::check_ids(std::span<const TokenId> ids) const {
@@ -120,6 +129,7 @@ Status Runner::check_ids(std::span<const TokenId> ids) const {
 Status Runner::feed(std::span<const TokenId> ids, std::size_t read_from, const Hooks& hooks) {
   const FpEnv env;
   BEZEL_DO(check_ids(ids));
+  pack_to_write(ids.size());
   const Error cancelled{Errc::Cancelled, "stopped", ""};
   Batch batch;
   for (std::size_t at = 0; at < ids.size();) {

@@ -60,6 +60,7 @@ class Runner {
   Runner(std::unique_ptr<Model> model, const KernelTable& table, const RunShape& shape, int context,
          Act act);
   static Result<std::unique_ptr<Runner>> open_unguarded(const RunnerOptions& options);
+  void pack_to_write(std::size_t n_ids);
   Status check_ids(std::span<const TokenId> ids) const;
 
   std::unique_ptr<Model> model_;
@@ -70,6 +71,7 @@ class Runner {
   Scratch scratch_;
   Ops ops_;
   std::unique_ptr<KvCache> kv_;
+  bool packed_ = false;  // has been tried
 };
 
 }  // namespace bezel

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <functional>
+
 #include "base/check.h"
 
 namespace bezel {
@@ -25,6 +27,15 @@ void TensorFile::index() {
 const Tensor* TensorFile::find(std::string_view name) const {
   const auto at = by_name_.find(name);
   return at == by_name_.end() ? nullptr : &tensors[at->second];
+}
+
+void TensorFile::let_go(std::span<const std::byte> data) const {
+  for (const auto& map : maps) {
+    const auto all = map->bytes();
+    if (std::less_equal<>()(all.data(), data.data()) &&
+        std::less<>()(data.data(), all.data() + all.size()))
+      map->let_go(data);
+  }
 }
 
 namespace {

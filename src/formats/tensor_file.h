@@ -63,6 +63,8 @@ class TensorFile {
   std::vector<std::shared_ptr<const MappedFile>> maps;  // keep everything above alive
 
   const Tensor* find(std::string_view name) const;
+  // Gives the memory of a tensor's mapped pages back; reading them again fetches them anew.
+  void let_go(std::span<const std::byte> data) const;
   bool has(std::string_view key) const { return meta.find(key) != meta.end(); }
 
   // Typed metadata: absent keys give `fallback`; a value of another kind, or out of [lo, hi], an

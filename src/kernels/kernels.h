@@ -16,6 +16,7 @@ inline constexpr int kPanelRows = 16;  // weight rows (outputs) in one panel
 inline constexpr int kQ8Block = 32;    // inputs per activation scale
 inline constexpr int kCutTerms =
     4096;  // products longer than this are summed in parts (contract: Cuts)
+inline constexpr int kFewTokens = 8;  // that product_packed_q8 takes at once
 inline constexpr int kSegment = 256;  // positions in an attention segment and in a K/V page
 inline constexpr int kKeyGroup = 16;  // keys that lie side by side in a K page
 
@@ -67,11 +68,13 @@ struct KernelTable {
   void (*product_q8)(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
                      bool first, float* y, std::ptrdiff_t y_stride);
 
-  // y[0..16) of one token straight from 16 whole weight rows, as expand_q8 and product_q8 would
-  // give; x points at input first_k. False, and nothing done, for types, first_k or n_k that have
-  // no such way.
-  bool (*product_rows_q8)(DType type, const std::byte* rows, std::size_t row_bytes, int first_k,
-                          int n_k, const Q8ConstRow& x, bool first, float* y);
+  // As expand_q8, of a packed panel (packed.h): inputs [first_k, first_k + n_k), both multiples of
+  // the type's unit.
+  void (*expand_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
+                           std::byte* panel);
+  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens.
+  void (*product_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
+                            const Q8ConstRow* x, int n_tokens, float* y, std::ptrdiff_t y_stride);
 
   // ---- float product
   // As expand_q8, to float32 [n_k][16]; any type; F32, F16 and BF16 take any n_k and first_k.

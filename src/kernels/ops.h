@@ -21,19 +21,23 @@ namespace bezel {
 // How activations meet quantised weights.
 enum class Act { Int8, F32 };
 
-// A weight matrix [out, in] as it lies in the file; borrowed.
+// A weight matrix [out, in] as it lies in the file, or packed (packed.h); borrowed.
 struct Linear {
   DType type = DType::F32;
   int out = 0;
   int in = 0;
   const std::byte* data = nullptr;
-  std::size_t row_bytes = 0;
+  std::size_t row_bytes = 0;  // of a row, though a packed one does not lie in one piece
+  bool packed = false;        // for products with int8 activations only
 
   bool present() const { return data != nullptr; }
   // Rows [first, first + n): one expert of several stored one after the other, or one of two
-  // halves.
+  // halves. Of a packed matrix, whole panels.
   Linear rows(int first, int n) const {
-    return {type, n, in, data + static_cast<std::size_t>(first) * row_bytes, row_bytes};
+    Linear part = *this;
+    part.out = n;
+    part.data += static_cast<std::size_t>(first) * row_bytes;
+    return part;
   }
 };
 

@@ -18,7 +18,6 @@ constexpr int kFloatChunk = 512;  // inputs of a float panel that stay in the ne
 constexpr int kFewChunk =
     1024;  // inputs expanded at once when tokens are few: long streams of weights
 constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay in the first cache
-constexpr int kFewTokens = 8;              // tokens up to which a panel is expanded in such pieces
 static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
 constexpr int kMaxGroup = 8;               // products of one matmul call
 constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
@@ -141,28 +140,27 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
   const Linear& w = *task.w;
   const int first = panel * kPanelRows, n_out = std::min(kPanelRows, w.out - first);
   const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
+  const bool few = task.y.rows <= kFewTokens;
   alignas(64) float aside[kTokenBlock * kPanelRows];
   std::array<Q8ConstRow, kTokenBlock> in;
   // With few tokens a panel is used once: pieces that stay in the first cache.
-  const int piece = task.y.rows <= kFewTokens ? kRoundedPiece : kCutTerms;
+  const int piece = few && !w.packed ? kRoundedPiece : kCutTerms;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);
-    if (task.y.rows == 1 && n_out == kPanelRows) {
-      const Target to = {task.y, first, n_out, 0, 1, part > 0, aside, kPanelRows};
-      if (table_.product_rows_q8(w.type, rows, w.row_bytes, part, part_end - part, x.row(0, part),
-                                 true, to.out())) {
-        to.finish();
-        continue;
-      }
-    }
     for (int k = part; k < part_end; k += piece) {
       const int n_k = std::min(piece, part_end - k);
-      table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);
+      if (!w.packed)
+        table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);
+      else if (!few)
+        table_.expand_packed_q8(w.type, rows, k, n_k, buffer);
       for (int t = 0; t < task.y.rows; t += kTokenBlock) {
         const int n = std::min(kTokenBlock, task.y.rows - t);
         for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i, k);
         const Target to = {task.y, first, n_out, t, n, part > 0, aside, kPanelRows};
-        table_.product_q8(w.type, buffer, n_k, in.data(), n, k == part, to.out(), to.stride());
+        if (few && w.packed)
+          table_.product_packed_q8(w.type, rows, k, n_k, in.data(), n, to.out(), to.stride());
+        else
+          table_.product_q8(w.type, buffer, n_k, in.data(), n, k == part, to.out(), to.stride());
         if (k + n_k == part_end) to.finish();
       }
     }
@@ -217,6 +215,7 @@ void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
   for (const Product& p : group) {
     const Linear& w = *p.w;
     BEZEL_CHECK(w.present() && w.in == x.cols && p.y.cols == w.out && p.y.rows == x.rows);
+    BEZEL_CHECK(!w.packed || act_ == Act::Int8);
     Task& task = tasks[n_tasks++];
     task = {.w = &w,
             .y = p.y,

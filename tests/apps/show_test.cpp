@@ -57,10 +57,14 @@ TEST(Show, MemoryGrowsWithTheContextAndIsTheSumOfItsParts) {
   for (const Json& m : {small, large}) {
     EXPECT_EQ(m.at("anonymous").get<std::uint64_t>(),
               m.at("kv").get<std::uint64_t>() + m.at("scratch").get<std::uint64_t>() +
-                  m.at("tokenizer").get<std::uint64_t>() + m.at("base").get<std::uint64_t>());
+                  m.at("tokenizer").get<std::uint64_t>() + m.at("base").get<std::uint64_t>() +
+                  m.at("packed").get<std::uint64_t>());
+    EXPECT_GT(m.at("packed"), 0);
     EXPECT_EQ(m.at("mapped"), std::filesystem::file_size(kQuant));
   }
   EXPECT_EQ(small.at("context"), 512);
+  for (const Words& unpacked : {Words{"--weights", "file"}, Words{"--act", "f32"}})
+    EXPECT_EQ(memory(unpacked).at("packed"), 0);
   EXPECT_GT(large.at("kv"), small.at("kv"));
   EXPECT_GT(memory({"--ctx", "4096", "--kv", "f32"}).at("kv"), large.at("kv"));
   EXPECT_LT(memory({"--ctx", "4096", "--chunk", "1"}).at("scratch"), large.at("scratch"));

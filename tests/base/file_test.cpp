@@ -7,7 +7,9 @@
 
 #include <csignal>
 #include <cstring>
+#include <utility>
 
+#include "base/huge.h"
 #include "base/temp_folder.h"
 
 namespace bezel {
@@ -23,6 +25,33 @@ TEST(MappedFile, ShowsTheBytesOfAFile) {
   ASSERT_TRUE(file);
   EXPECT_EQ(as_text((*file)->bytes()), "seven bytes");
   EXPECT_EQ((*file)->path(), folder.file("a"));
+}
+
+TEST(MappedFile, PagesThatWereLetGoAreThereAgainWhenRead) {
+  const TempFolder folder;
+  const std::string text(100000, 'x');
+  auto file = MappedFile::open(folder.put("a", text));
+  ASSERT_TRUE(file);
+  for (const std::size_t at : {0U, 1U, 4096U, 70000U}) {
+    EXPECT_EQ(as_text((*file)->bytes()), text);
+    (*file)->let_go((*file)->bytes().subspan(at, 20000));
+  }
+  EXPECT_EQ(as_text((*file)->bytes()), text);
+}
+
+TEST(HugeBuffer, GivesAlignedZeroedBytesAndMovesThem) {
+  auto taken = HugeBuffer::take(5000);
+  ASSERT_TRUE(taken);
+  HugeBuffer buffer = std::move(*taken);
+  EXPECT_EQ(buffer.size(), 5000U);
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0U);
+  for (std::size_t i = 0; i < 5000; ++i) ASSERT_EQ(buffer.data()[i], std::byte{0});
+  buffer.data()[4999] = std::byte{7};
+  const HugeBuffer moved = std::move(buffer);
+  EXPECT_EQ(moved.data()[4999], std::byte{7});
+  EXPECT_EQ(HugeBuffer::take(0)->size(), 0U);
+  EXPECT_EQ(HugeBuffer::take(SIZE_MAX - 5).error().code, Errc::NoMemory);
+  EXPECT_EQ(HugeBuffer::take(std::size_t{1} << 60U).error().code, Errc::NoMemory);
 }
 
 TEST(MappedFile, AnEmptyFileIsEmpty) {

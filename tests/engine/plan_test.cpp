@@ -47,6 +47,20 @@ TEST_F(Plan, KeysAndValuesAreTheNumbersThatTheShapeGives) {
   EXPECT_EQ(dtype_of(KvKind::BF16), DType::BF16);
 }
 
+TEST_F(Plan, PackedWeightsArePartOfItWhenTheyFit) {
+  const auto model = load_model(text_fixture("e2b-wide/Q4_0.gguf"));
+  const MemoryPlan plain = plan_memory(*model, shape_, 256);
+  EXPECT_EQ(plain.packed, 0U);
+  shape_.packs = true;
+  const MemoryPlan packed = plan_memory(*model, shape_, 256);
+  EXPECT_EQ(packed.packed, model->packed_bytes());
+  EXPECT_EQ(packed.anonymous(), plain.anonymous() + packed.packed);
+  shape_.packs = false;
+  const std::uint64_t need = packed.anonymous();
+  EXPECT_TRUE(packing_fits(*model, shape_, 256, need / 15 * 16 + 64));
+  EXPECT_FALSE(packing_fits(*model, shape_, 256, need));
+}
+
 TEST_F(Plan, StatesEveryPart) {
   const MemoryPlan bare = plan_memory(*model_, shape_, 1024);
   EXPECT_EQ(bare.mapped, std::filesystem::file_size(text_fixture("e2b/model.gguf")));

@@ -54,6 +54,24 @@ TEST(Runner, AnyChunkGivesTheSameFingerprint) {
       EXPECT_EQ(print_of(*open_runner(chunk, threads), ids), want) << chunk << " " << threads;
 }
 
+TEST(Runner, WeightsPackedForAnAnswerGiveTheSameRowsAndAreStated) {
+  const auto ids = random_prompt(40, 1);
+  const EngineOptions packs = tiny(text_fixture("e2b-wide/Q4_0.gguf"));
+  EngineOptions file = packs;
+  file.weights = WeightKind::File;
+  const auto rows_of = [&ids](bezel::Runner& runner) {
+    std::string prints = print_of(runner, std::span(ids).first(30));
+    for (std::size_t i = 30; i < 40; ++i) prints += print_of(runner, std::span(ids).subspan(i, 1));
+    runner.clear();  // a prompt read from packed weights
+    return prints + print_of(runner, ids);
+  };
+  const auto with = open_runner(16, 2, packs), without = open_runner(16, 2, file);
+  EXPECT_EQ(rows_of(*with), rows_of(*without));
+  EXPECT_GT(with->memory().packed, 0U);
+  EXPECT_EQ(with->memory().packed, with->model().packed_bytes());
+  EXPECT_EQ(without->memory().packed, 0U);
+}
+
 TEST(Runner, AnyCutOfTheIdsIntoCallsGivesTheSameRows) {
   const auto ids = random_prompt(80, 1);
   const std::string want = print_of(*open_runner(80), ids, 60);

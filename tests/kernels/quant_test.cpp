@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "kernels/packed.h"
 #include "kernels/written_out.h"
 
 namespace bezel {
@@ -271,32 +272,93 @@ TEST(QuantTables, PartsThatBeginInsideARowEqualTheScalarTables) {
   }
 }
 
-TEST(QuantTables, OneTokenStraightFromTheRowsEqualsThePanel) {
+// Sixteen rows as pack_panel lays them out.
+Aligned<std::byte> packed(DType type, const std::vector<std::byte>& rows, int n) {
+  auto out = aligned<std::byte>(kPanelRows * packed_row_bytes(type, n));
+  pack_panel(type, rows.data(), row_bytes(type, static_cast<std::size_t>(n)), n, out.get());
+  return out;
+}
+
+TEST(QuantPacked, EveryByteOfTheFileComesBack) {
+  std::mt19937 rng(8);
+  int types = 0;
+  for (const DType type : kTypes) {
+    const PackedUnit unit = packed_unit(type);
+    if (unit.inputs == 0) continue;
+    ++types;
+    const int n = 3 * unit.inputs;
+    const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
+    const auto panel = packed(type, w, n);
+    const std::size_t bytes = w.size() / kPanelRows / 3;  // of a unit
+    for (std::size_t row = 0; row < kPanelRows; ++row)
+      for (std::size_t u = 0; u < 3; ++u) {
+        std::vector<std::byte> got(bytes);
+        unpack_unit(type, panel.get(), static_cast<int>(u), static_cast<int>(row), got.data());
+        EXPECT_EQ(std::memcmp(got.data(), w.data() + (3 * row + u) * bytes, bytes), 0)
+            << format(type).name << ", row " << row << ", unit " << u;
+      }
+  }
+  EXPECT_EQ(types, 4);
+}
+
+TEST(QuantPacked, OnlyWholePanelsAndUnitsCanBePacked) {
+  EXPECT_TRUE(can_pack(DType::Q4_0, 16, 64));
+  EXPECT_FALSE(can_pack(DType::Q4_0, 17, 64));
+  EXPECT_FALSE(can_pack(DType::Q4_0, 16, 96));
+  EXPECT_FALSE(can_pack(DType::Q4_K, 32, 128));
+  EXPECT_FALSE(can_pack(DType::BF16, 16, 256));
+}
+
+TEST(QuantPacked, ProductsEqualThoseOfTheFilesRows) {
   std::mt19937 rng(9);
   for (const KernelTable* table : all_kernel_tables()) {
     if (!runs_here(*table)) continue;
     for (const DType type : kTypes)
       for (const Fill fill : {Fill::Random, Fill::Zeros, Fill::Ones})
-        for (const int n : {32, 256, 1536, 4096}) {
-          if (n % format(type).block_weights != 0) continue;
-          // One more panel lies behind, as nearly always: reading ahead may touch it.
-          const auto w = make_rows(type, 2 * kPanelRows, n, fill, rng);
+        for (const int n : {64, 256, 1536, 4096}) {
+          if (!can_pack(type, kPanelRows, n)) continue;
+          const auto w = make_rows(type, kPanelRows, n, fill, rng);
+          const auto panel = packed(type, w, n), expanded = aligned<std::byte>(panel_bytes_q8(n));
+          table->expand_packed_q8(type, panel.get(), 0, n, expanded.get());
           std::vector<Rounded> x;
-          x.emplace_back(*table, random_row(n, rng, 1));
-          const std::size_t bytes = row_bytes(type, static_cast<std::size_t>(n));
-          std::vector<float> got(kPanelRows);
-          const int cut = n > 256 ? 256 : n;  // the second call goes on from the first
-          if (!table->product_rows_q8(type, w.data(), bytes, 0, cut, x[0].row(), true, got.data()))
-            continue;
-          const Q8ConstRow row = x[0].row();
-          const Q8ConstRow rest = {row.q + cut, row.scale + cut / 32, row.half_sums + cut / 16};
-          if (cut < n) {
-            ASSERT_TRUE(table->product_rows_q8(type, w.data(), bytes, cut, n - cut, rest, false,
-                                               got.data()));
+          std::vector<Q8ConstRow> rows;
+          for (int t = 1; t <= kFewTokens; ++t) {
+            x.emplace_back(*table, random_row(n, rng, 1));
+            rows.push_back(x.back().row());
+            const auto want = product(*table, type, w, kPanelRows, n, x);
+            std::vector<float> got(want.size());
+            table->product_packed_q8(type, panel.get(), 0, n, rows.data(), t, got.data(),
+                                     kPanelRows);
+            ASSERT_TRUE(same_bits(got, want))
+                << table->name << " " << format(type).name << " " << n << ", " << t << " tokens";
+            table->product_q8(type, expanded.get(), n, rows.data(), t, true, got.data(),
+                              kPanelRows);
+            ASSERT_TRUE(same_bits(got, want))
+                << table->name << " " << format(type).name << " " << n;
           }
-          ASSERT_TRUE(same_bits(got, product(*table, type, w, kPanelRows, n, x)))
-              << table->name << " " << format(type).name << " " << n;
         }
+  }
+}
+
+TEST(QuantPacked, PartsMayBeginInsideARow) {
+  std::mt19937 rng(10);
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const DType type : kTypes) {
+      const int n = 1024, first = 512;
+      if (!can_pack(type, kPanelRows, n)) continue;
+      const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
+      const auto panel = packed(type, w, n), plain = aligned<std::byte>(panel_bytes_q8(n));
+      scalar().expand_q8(type, w.data(), row_bytes(type, n), kPanelRows, first, n - first,
+                         plain.get());
+      const Rounded x(scalar(), random_row(n - first, rng, 1));
+      const Q8ConstRow row = x.row();
+      std::vector<float> got(kPanelRows), want(kPanelRows);
+      table->product_packed_q8(type, panel.get(), first, n - first, &row, 1, got.data(),
+                               kPanelRows);
+      scalar().product_q8(type, plain.get(), n - first, &row, 1, true, want.data(), kPanelRows);
+      EXPECT_TRUE(same_bits(got, want)) << table->name << " " << format(type).name;
+    }
   }
 }
 

@@ -91,6 +91,27 @@ TEST_P(SameBits, OnEveryTable) {
   }
 }
 
+TEST_P(SameBits, FromPackedWeights) {
+  const auto packed = load_model(text_fixture(GetParam().file));
+  const std::uint64_t size = packed->packed_bytes();
+  EXPECT_EQ(size == 0, GetParam().act == Act::F32) << "float weights stay as they are";
+  ThreadPool pool(2);
+  for (int again = 0; again < 2; ++again) {  // the second time there is nothing left to do
+    ASSERT_TRUE(packed->pack(pool));
+    EXPECT_EQ(packed->packed_bytes(), size);
+  }
+  for (const KernelTable* table : all_kernel_tables()) {
+    if (!runs_here(*table)) continue;
+    for (const int chunk : {1, 2, 7, 64}) {
+      RunSetup s = base();
+      s.table = table;
+      s.chunk = chunk;
+      s.threads = 1 + chunk % 3;
+      EXPECT_EQ(print_of(*packed, s), want_) << table->name << ", chunks of " << chunk;
+    }
+  }
+}
+
 TEST_P(SameBits, InTheCompanyOfOtherSequences) {
   const int vocab = model_->config().vocab;
   const auto ids = prompt_ids(kPrompt, vocab, 1);

@@ -85,6 +85,16 @@ MappedFile::~MappedFile() {
   if (size_ > 0) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
+void MappedFile::let_go(std::span<const std::byte> part) const {
+  static const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<std::uintptr_t>(part.data());
+  const std::uintptr_t begin = (first + page - 1) / page * page,
+                       end = (first + part.size()) / page * page;
+  if (begin < end)
+    (void)::madvise(const_cast<std::byte*>(part.data() + (begin - first)), end - begin,
+                    MADV_DONTNEED);
+}
+
 Result<std::string> read_file(const std::string& path, std::uint64_t max_bytes) {
   const bool standard_input = path == "-";
   const std::string name = standard_input ? "standard input" : path;

@@ -21,56 +21,74 @@ struct Half {
   static constexpr int kIndex = H;
 };
 
+// A block of a panel, from register `part` of rows on: what add_block asks a block for.
+template <class K>
+struct PanelBlock {
+  const std::byte* at;  // the block's own start, and 4 * Q::kLanes * part
+
+  Q::Int weights(int group, int p) const { return Q::load(at + 64 * group + 4 * Q::kLanes * p); }
+  Q::Flt d(int p) const { return row(K::kD, p); }
+  Q::Flt m(int p) const { return row(K::kM, p); }
+  Q::Flt sub(int half, int p) const { return row(K::kSub + 64 * half, p); }
+  Q::Flt submin(int half, int p) const { return row(K::kSubMin + 64 * half, p); }
+
+ private:
+  Q::Flt row(int offset, int p) const { return Q::load_f(at + offset + 4 * Q::kLanes * p); }
+};
+
+// Block b of the inputs: acc goes one step on for T tokens and P registers of weight rows.
+template <class K, int T, int P, class Block>
+[[gnu::always_inline]] inline void add_block(const Block& w, const Q8ConstRow* x, int b,
+                                             Q::Flt (*acc)[P]) {
+  constexpr int kHalves = K::kSubs == 2 ? 2 : 1;
+  Q::Flt sum[T][P] = {};
+  const auto add_half = [&](auto half) {
+    constexpr int h = decltype(half)::kIndex;
+    Q::Int dot[T][P];
+    for (int t = 0; t < T; ++t)
+      for (int p = 0; p < P; ++p) dot[t][p] = start<K>(x[t].half_sums + 2 * b, kHalves, h);
+    dot_groups<K, T, P>(w, x, 32 * b, h * 4, 8 / kHalves, dot);
+    for (int t = 0; t < T; ++t)
+      for (int p = 0; p < P; ++p) {
+        const Q::Flt f = Q::to_float(dot[t][p]);
+        if constexpr (K::kSubs == 0)
+          sum[t][p] = f;
+        else if (h == 0)
+          sum[t][p] = Q::mul(w.sub(0, p), f);
+        else
+          sum[t][p] = Q::fma(w.sub(1, p), f, sum[t][p]);
+      }
+  };
+  add_half(Half<0>{});
+  if constexpr (kHalves == 2) add_half(Half<1>{});
+  for (int t = 0; t < T; ++t) {
+    const Q::Flt s = Q::set_f(x[t].scale[b]);
+    for (int p = 0; p < P; ++p) acc[t][p] = Q::fma(Q::mul(w.d(p), s), sum[t][p], acc[t][p]);
+    if constexpr (K::kMin) {
+      const std::int32_t* q = x[t].half_sums + 2 * b;
+      const Q::Flt q0 = Q::set_f(static_cast<float>(K::kSubs == 2 ? q[0] : q[0] + q[1]));
+      for (int p = 0; p < P; ++p) {
+        Q::Flt m = q0;
+        if constexpr (K::kSubs > 0) m = Q::mul(w.submin(0, p), q0);
+        if constexpr (K::kSubs == 2)
+          m = Q::fma(w.submin(1, p), Q::set_f(static_cast<float>(q[1])), m);
+        acc[t][p] = Q::fma(Q::mul(w.m(p), s), m, acc[t][p]);
+      }
+    }
+  }
+}
+
 // T tokens with P registers of weight rows, the first at row Q::kLanes * part.
 template <class K, int T, int P>
 void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int part, bool first,
                   float* y, std::ptrdiff_t y_stride) {
-  constexpr int kHalves = K::kSubs == 2 ? 2 : 1;
   float* out = y + Q::kLanes * part;
   Q::Flt acc[T][P];
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p)
       acc[t][p] = first ? Q::zero_f() : Q::loadu_f(out + t * y_stride + Q::kLanes * p);
-  for (int b = 0; b < n_blocks; ++b, panel += K::kBytes) {
-    const std::byte* w = panel + 4 * Q::kLanes * part;
-    const auto row = [w](int at, int p) { return Q::load_f(w + at + 4 * Q::kLanes * p); };
-    Q::Flt sum[T][P] = {};
-    const auto add_half = [&](auto half) {
-      constexpr int h = decltype(half)::kIndex;
-      Q::Int dot[T][P];
-      for (int t = 0; t < T; ++t)
-        for (int p = 0; p < P; ++p) dot[t][p] = start<K>(x[t].half_sums + 2 * b, kHalves, h);
-      dot_groups<K, T, P>(w, x, 32 * b, h * 4, 8 / kHalves, dot);
-      for (int t = 0; t < T; ++t)
-        for (int p = 0; p < P; ++p) {
-          const Q::Flt f = Q::to_float(dot[t][p]);
-          if constexpr (K::kSubs == 0)
-            sum[t][p] = f;
-          else if (h == 0)
-            sum[t][p] = Q::mul(row(K::kSub, p), f);
-          else
-            sum[t][p] = Q::fma(row(K::kSub + 64, p), f, sum[t][p]);
-        }
-    };
-    add_half(Half<0>{});
-    if constexpr (kHalves == 2) add_half(Half<1>{});
-    for (int t = 0; t < T; ++t) {
-      const Q::Flt s = Q::set_f(x[t].scale[b]);
-      for (int p = 0; p < P; ++p)
-        acc[t][p] = Q::fma(Q::mul(row(K::kD, p), s), sum[t][p], acc[t][p]);
-      if constexpr (K::kMin) {
-        const std::int32_t* q = x[t].half_sums + 2 * b;
-        const Q::Flt q0 = Q::set_f(static_cast<float>(K::kSubs == 2 ? q[0] : q[0] + q[1]));
-        for (int p = 0; p < P; ++p) {
-          Q::Flt m = q0;
-          if constexpr (K::kSubs > 0) m = Q::mul(row(K::kSubMin, p), q0);
-          if constexpr (K::kSubs == 2)
-            m = Q::fma(row(K::kSubMin + 64, p), Q::set_f(static_cast<float>(q[1])), m);
-          acc[t][p] = Q::fma(Q::mul(row(K::kM, p), s), m, acc[t][p]);
-        }
-      }
-    }
-  }
+  for (int b = 0; b < n_blocks; ++b, panel += K::kBytes)
+    add_block<K, T, P>(PanelBlock<K>{panel + 4 * Q::kLanes * part}, x, b, acc);
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p) Q::store_f(out + t * y_stride + Q::kLanes * p, acc[t][p]);
 }

@@ -8,8 +8,9 @@ namespace {
 namespace quant {
 
 struct Q : Lanes256 {
-  static constexpr int kTokens = 4;       // of the widest register tile
-  static constexpr int kPartsAtOnce = 2;  // registers of rows in a tile
+  static constexpr int kTokens = 4;        // of the widest register tile
+  static constexpr int kPartsAtOnce = 2;   // registers of rows in a tile
+  static constexpr int kPackedTokens = 2;  // of the widest tile from packed weights
 
   static Int pairs(Int w, Int x) { return _mm256_maddubs_epi16(w, x); }
   static Int widen(Int p) { return _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }
@@ -26,5 +27,5 @@ struct Q : Lanes256 {
 // clang-format off
 #include "kernels/quant/dot_pairs_inl.h"
 #include "kernels/quant/product_inl.h"
-#include "kernels/quant/x86/rows_inl.h"
+#include "kernels/quant/x86/packed_inl.h"
 // clang-format on

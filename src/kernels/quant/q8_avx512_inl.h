@@ -8,8 +8,9 @@ namespace {
 namespace quant {
 
 struct Q : Lanes512 {
-  static constexpr int kTokens = 8;       // of the widest register tile
-  static constexpr int kPartsAtOnce = 1;  // registers of rows in a tile
+  static constexpr int kTokens = 8;        // of the widest register tile
+  static constexpr int kPartsAtOnce = 1;   // registers of rows in a tile
+  static constexpr int kPackedTokens = 8;  // of the widest tile from packed weights
 
   static Int pairs(Int w, Int x) { return _mm512_maddubs_epi16(w, x); }
   static Int widen(Int p) { return _mm512_madd_epi16(p, _mm512_set1_epi16(1)); }
@@ -28,5 +29,5 @@ struct Q : Lanes512 {
 // clang-format off
 #include "kernels/quant/dot_pairs_inl.h"
 #include "kernels/quant/product_inl.h"
-#include "kernels/quant/x86/rows_inl.h"
+#include "kernels/quant/x86/packed_inl.h"
 // clang-format on

@@ -1,5 +1,6 @@
 // The quantised product in its plainest form: docs/numerics.md, "Activations" and "Quantised
 // product".
+#include "kernels/packed.h"
 #include "kernels/quant/weights_inl.h"
 
 namespace bezel {
@@ -162,9 +163,51 @@ void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x
   quant::with_kind(type, quant::ProductScalar{panel, n_k, x, n_tokens, first, y, y_stride});
 }
 
-bool product_rows_q8(DType, const std::byte*, std::size_t, int, int, const Q8ConstRow&, bool,
-                     float*) {
-  return false;  // the panel is this table's plainest form
+namespace quant {
+
+// One unit after the other, taken back to what the file has.
+struct ExpandPackedScalar {
+  DType type;
+  const std::byte* packed;
+  int first_k, n_k;
+  std::byte* panel;
+
+  template <class K>
+  void run() const {
+    const int inputs = packed_unit(type).inputs;
+    std::byte rows[kPanelRows * kMaxUnitBytes];
+    for (int k = 0; k < n_k; k += inputs) {
+      for (int row = 0; row < kPanelRows; ++row)
+        unpack_unit(type, packed, (first_k + k) / inputs, row,
+                    rows + static_cast<std::ptrdiff_t>(row) * kMaxUnitBytes);
+      ExpandScalar{type,
+                   rows,
+                   kMaxUnitBytes,
+                   kPanelRows,
+                   0,
+                   inputs,
+                   panel + static_cast<std::ptrdiff_t>(k) / kQ8Block * K::kBytes}
+          .template run<K>();
+    }
+  }
+};
+
+}  // namespace quant
+
+void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, std::byte* panel) {
+  quant::with_kind(type, quant::ExpandPackedScalar{type, packed, first_k, n_k, panel});
+}
+void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k,
+                       const Q8ConstRow* x, int n_tokens, float* y, std::ptrdiff_t y_stride) {
+  const int inputs = packed_unit(type).inputs;
+  alignas(64) std::byte panel[8 * 1024];  // of 256 inputs at most
+  Q8ConstRow in[kFewTokens];
+  for (int k = 0; k < n_k; k += inputs) {
+    expand_packed_q8(type, packed, first_k + k, inputs, panel);
+    for (int t = 0; t < n_tokens; ++t)
+      in[t] = {x[t].q + k, x[t].scale + k / kQ8Block, x[t].half_sums + k / (kQ8Block / 2)};
+    product_q8(type, panel, inputs, in, n_tokens, k == 0, y, y_stride);
+  }
 }
 
 }  // namespace

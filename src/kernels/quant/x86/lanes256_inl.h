@@ -15,6 +15,7 @@ struct Lanes256 {
   static Int load(const std::byte* p) {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
+  static void store(std::byte* p, Int v) { store256(p, v); }
   static Int broadcast4(const std::int8_t* p) {
     std::int32_t x;
     __builtin_memcpy(&x, p, sizeof x);
@@ -37,16 +38,13 @@ struct Lanes256 {
     return _mm256_load_ps(reinterpret_cast<const float*>(p));
   }
   static Flt loadu_f(const float* p) { return _mm256_loadu_ps(p); }
+  static void store_f(std::byte* p, Flt v) { store_ps(p, v); }
   static void store_f(float* p, Flt v) { _mm256_storeu_ps(p, v); }
   static Flt to_float(Int a) { return _mm256_cvtepi32_ps(a); }
   static Flt mul(Flt a, Flt b) { return _mm256_mul_ps(a, b); }
   static Flt fma(Flt a, Flt b, Flt c) { return _mm256_fmadd_ps(a, b, c); }
   static Flt minus(Flt a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0F)); }
 
-  // Sixteen bytes of every row: v[g] holds bytes 4 g .. 4 g + 3.
-  static void quads(const std::byte* at, std::size_t row_bytes, Int* v) {
-    quant::quads(at, row_bytes, v);
-  }
   // The f16 in the low (byte 0) or high (byte 2) half of every lane.
   static Flt f16_in(Int v, int byte) {
     const auto b = static_cast<char>(byte), c = static_cast<char>(byte + 1);
@@ -56,10 +54,6 @@ struct Lanes256 {
                                        far(c, 3), x, x, x, x, x, x, x, x);
     const __m256i packed = _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(pick));
     return _mm256_cvtph_ps(_mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
-  }
-  // The f16 at `at` of every row.
-  static Flt f16_of_rows(const std::byte* at, std::size_t row_bytes) {
-    return eight_f16(at, row_bytes, 8);
   }
 };
 

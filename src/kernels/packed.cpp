@@ -1,0 +1,105 @@
+// The units, as bytes of one row. Pairs of blocks that begin with one f16 each give a whole group
+// of scales:
+//   Q4_0  64 inputs    d0 d1, 16 bytes of block 0, 16 bytes of block 1
+//   Q8_0  64 inputs    d0 d1, 32 bytes of block 0, 32 bytes of block 1
+//   Q4_K  256 inputs   as in the file
+//   Q6_K  256 inputs   16 scales, d, two zeros; of each half: 32 bytes of high bits, 64 of nibbles
+// What is read first lies first: processors follow a stream, but no jumps.
+#include "kernels/packed.h"
+
+#include <array>
+#include <cstring>
+
+#include "base/check.h"
+#include "kernels/kernels.h"
+
+namespace bezel {
+namespace {
+
+constexpr std::size_t kGroup = 4;  // bytes of a row that stay together
+
+std::size_t unit_bytes(DType type) {
+  return kGroup * static_cast<std::size_t>(packed_unit(type).groups);
+}
+std::size_t file_bytes(DType type) {
+  const Format& f = format(type);
+  return static_cast<std::size_t>(packed_unit(type).inputs / f.block_weights * f.block_bytes);
+}
+
+// One row's unit to or from the order of the file: fn(at in the unit, at in the file, n).
+template <class Fn>
+void each_piece(DType type, const Fn& fn) {
+  if (type == DType::Q4_0 || type == DType::Q8_0) {
+    const auto block = static_cast<std::size_t>(format(type).block_bytes), weights = block - 2;
+    fn(0, 0, 2);
+    fn(2, block, 2);
+    fn(4, 2, weights);
+    fn(4 + weights, block + 2, weights);
+  } else if (type == DType::Q6_K) {
+    fn(0, 192, 18);
+    for (std::size_t half = 0; half < 2; ++half) {
+      fn(20 + 96 * half, 128 + 32 * half, 32);
+      fn(52 + 96 * half, 64 * half, 64);
+    }
+  } else {
+    fn(0, 0, file_bytes(type));
+  }
+}
+
+}  // namespace
+
+PackedUnit packed_unit(DType type) {
+  switch (type) {
+    case DType::Q4_0:
+      return {64, 9};
+    case DType::Q8_0:
+      return {64, 17};
+    case DType::Q4_K:
+      return {256, 36};
+    case DType::Q6_K:
+      return {256, 53};
+    default:
+      return {};
+  }
+}
+
+bool can_pack(DType type, int out, int in) {
+  const int inputs = packed_unit(type).inputs;
+  return inputs > 0 && out % kPanelRows == 0 && in % inputs == 0;
+}
+
+std::size_t packed_row_bytes(DType type, int in) {
+  return unit_bytes(type) * static_cast<std::size_t>(in / packed_unit(type).inputs);
+}
+
+void pack_panel(DType type, const std::byte* rows, std::size_t row_bytes, int in,
+                std::byte* packed) {
+  const std::size_t from_bytes = file_bytes(type), n = unit_bytes(type);
+  BEZEL_CHECK(n > 0 && n <= kMaxUnitBytes);
+  std::array<std::byte, kMaxUnitBytes> row{};  // what no piece fills stays zero
+  for (int unit = 0; unit < in / packed_unit(type).inputs; ++unit) {
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      const std::byte* from = rows + r * row_bytes + static_cast<std::size_t>(unit) * from_bytes;
+      each_piece(type, [&](std::size_t to, std::size_t at, std::size_t size) {
+        std::memcpy(row.data() + to, from + at, size);
+      });
+      for (std::size_t at = 0; at < n; at += kGroup)
+        std::memcpy(packed + at * kPanelRows + r * kGroup, row.data() + at, kGroup);
+    }
+    packed += n * kPanelRows;
+  }
+}
+
+void unpack_unit(DType type, const std::byte* packed, int unit, int row, std::byte* to) {
+  const std::size_t n = unit_bytes(type);
+  std::array<std::byte, kMaxUnitBytes> bytes;
+  const std::byte* from = packed + static_cast<std::size_t>(unit) * n * kPanelRows +
+                          static_cast<std::size_t>(row) * kGroup;
+  for (std::size_t at = 0; at < n; at += kGroup)
+    std::memcpy(bytes.data() + at, from + at * kPanelRows, kGroup);
+  each_piece(type, [&](std::size_t at, std::size_t in_file, std::size_t size) {
+    std::memcpy(to + in_file, bytes.data() + at, size);
+  });
+}
+
+}  // namespace bezel

@@ -1,0 +1,245 @@
+// Packed panels (packed.h) on Q: a part, 32 inputs of kLanes rows, is taken into registers, and
+// from there into a panel or straight into the product.
+#include "kernels/packed.h"
+
+namespace bezel {
+namespace {
+namespace quant {
+
+using Int = Q::Int;
+using Flt = Q::Flt;
+
+// A part: what add_block asks a block for. What a kind does not have is never set nor read.
+struct Part {
+  Int w[8];
+  Flt scale, least, subs[2], submins[2];
+
+  Int weights(int group, int) const { return w[group]; }
+  Flt d(int) const { return scale; }
+  Flt m(int) const { return least; }
+  Flt sub(int half, int) const { return subs[half]; }
+  Flt submin(int half, int) const { return submins[half]; }
+};
+
+Int group(const std::byte* unit, int g) {
+  return Q::load(unit + 64 * g);
+}
+Int low_nibble(Int v) {
+  return Q::both(v, Q::set8(15));
+}
+Int high_nibble(Int v) {
+  return low_nibble(Q::right16(v, 4));
+}
+// Byte i of every lane as float32, without and with a sign.
+Flt byte(Int v, int i) {
+  return Q::to_float(Q::both(Q::right32(v, 8 * i), Q::set(255)));
+}
+Flt signed_byte(Int v, int i) {
+  return Q::to_float(Q::right32_signed(Q::left32(v, 24 - 8 * i), 24));
+}
+
+// A unit of kLanes rows: kParts parts. kAhead: how far ahead memory is asked for; mostly the
+// hardware does so better by itself. `unit` is its start and 4 * kLanes * the register of rows.
+struct UnitQ4_0 {
+  using K = Kind<8, 15, 0, false>;
+  static constexpr int kParts = 2, kGroups = 9, kAhead = 0;
+  const std::byte* unit;
+  Int d = group(unit, 0);
+
+  [[gnu::always_inline]] void part(int i, Part& to) const {
+    to.scale = Q::f16_in(d, 2 * i);
+    for (int g = 0; g < 4; ++g) {
+      const Int v = group(unit, 1 + 4 * i + g);
+      to.w[g] = low_nibble(v);
+      to.w[g + 4] = high_nibble(v);
+    }
+  }
+};
+
+struct UnitQ8_0 {
+  using K = Kind<128, 255, 0, false>;
+  static constexpr int kParts = 2, kGroups = 17, kAhead = 0;
+  const std::byte* unit;
+  Int d = group(unit, 0);
+
+  [[gnu::always_inline]] void part(int i, Part& to) const {
+    to.scale = Q::f16_in(d, 2 * i);
+    for (int g = 0; g < 8; ++g) to.w[g] = Q::flip_sign_bit(group(unit, 1 + 8 * i + g));
+  }
+};
+
+// d, dmin; twelve bytes of scales and minima, six bits each, taken apart as in subscales_of; parts
+// 2 i and 2 i + 1 are the low and high nibbles of 32 bytes.
+struct UnitQ4_K {
+  using K = Kind<0, 15, 1, true>;
+  static constexpr int kParts = 8, kGroups = 36, kAhead = 0;
+  const std::byte* unit;
+  Flt d, m;
+  Int subs[2], submins[2];
+
+  explicit UnitQ4_K(const std::byte* at)
+      : unit(at), d(Q::f16_in(group(at, 0), 0)), m(Q::minus(Q::f16_in(group(at, 0), 2))) {
+    const Int a = group(at, 1), b = group(at, 2), c = group(at, 3);
+    const Int six = Q::set(0x3F3F3F3F), top = Q::set(0x30303030);
+    subs[0] = Q::both(a, six);
+    submins[0] = Q::both(b, six);
+    subs[1] = Q::any(low_nibble(c), Q::both(Q::right32(a, 2), top));
+    submins[1] = Q::any(high_nibble(c), Q::both(Q::right32(b, 2), top));
+  }
+  [[gnu::always_inline]] void part(int i, Part& to) const {
+    to.scale = d;
+    to.least = m;
+    to.subs[0] = byte(subs[i / 4], i % 4);
+    to.submins[0] = byte(submins[i / 4], i % 4);
+    for (int g = 0; g < 8; ++g) {
+      const Int v = group(unit, 4 + 8 * (i / 2) + g);
+      to.w[g] = i % 2 == 0 ? low_nibble(v) : high_nibble(v);
+    }
+  }
+};
+
+// Sixteen scales, d; of each half, 32 bytes of high bits that its four parts share and 64 bytes of
+// nibbles: parts 0 and 2 share the first 32 bytes of those, parts 1 and 3 the others.
+struct UnitQ6_K {
+  using K = Kind<32, 63, 2, false>;
+  static constexpr int kParts = 8, kGroups = 53;
+  static constexpr int kAhead = 4096;  // nibbles are read twice: no plain stream (docs/speed.md)
+  const std::byte* unit;
+  Flt d = Q::f16_in(group(unit, 4), 0);
+
+  static Int high_bits(Int v, int j) {
+    const Int bits = j == 0   ? Q::left16(v, 4)
+                     : j == 1 ? Q::left16(v, 2)
+                     : j == 2 ? v
+                              : Q::right16(v, 2);
+    return Q::both(bits, Q::set8(0x30));
+  }
+  [[gnu::always_inline]] void part(int i, Part& to) const {
+    to.scale = d;
+    const Int s = group(unit, i / 2);
+    for (int h = 0; h < 2; ++h) to.subs[h] = signed_byte(s, 2 * (i % 2) + h);
+    const int half = i / 4, j = i % 4;
+    for (int g = 0; g < 8; ++g) {
+      const Int v = group(unit, 13 + 24 * half + 8 * (j & 1) + g);
+      to.w[g] = Q::any(j < 2 ? low_nibble(v) : high_nibble(v),
+                       high_bits(group(unit, 5 + 24 * half + g), j));
+    }
+  }
+};
+
+// Asks for the lines that part `i` of `n` stands for, kAhead bytes further on.
+template <class Unit>
+[[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n) {
+  if constexpr (Unit::kAhead > 0) {
+    // As a number: behind the last unit there may be no object that a pointer could point into.
+    const auto ahead = reinterpret_cast<std::uintptr_t>(at) + Unit::kAhead;
+    for (int line = Unit::kGroups * i / n; line < Unit::kGroups * (i + 1) / n; ++line)
+      _mm_prefetch(reinterpret_cast<const char*>(ahead + 64 * static_cast<unsigned>(line)),
+                   _MM_HINT_T0);
+  }
+}
+
+// One token or a few, straight from a packed panel.
+template <class Unit, int T>
+void product_units(const std::byte* at, int n_units, const Q8ConstRow* x, float* y,
+                   std::ptrdiff_t y_stride) {
+  Flt acc[kParts16][T][1];
+  for (auto& of_rows : acc)
+    for (auto& of_token : of_rows) of_token[0] = Q::zero_f();
+  for (int u = 0; u < n_units; ++u, at += 64 * Unit::kGroups)
+    for (int p = 0; p < kParts16; ++p) {
+      const Unit unit{at + 4 * Q::kLanes * p};
+      for (int i = 0; i < Unit::kParts; ++i) {
+        Part part;
+        ask_ahead<Unit>(at, p * Unit::kParts + i, kParts16 * Unit::kParts);
+        unit.part(i, part);
+        add_block<typename Unit::K, T, 1>(part, x, u * Unit::kParts + i, acc[p]);
+      }
+    }
+  for (int p = 0; p < kParts16; ++p)
+    for (int t = 0; t < T; ++t) Q::store_f(y + t * y_stride + Q::kLanes * p, acc[p][t][0]);
+}
+
+struct ProductPacked {
+  const std::byte* at;
+  int n_k;
+  const Q8ConstRow* x;
+  int n_tokens;
+  float* y;
+  std::ptrdiff_t y_stride;
+
+  template <class Unit, int T>
+  int tiles(int t) const {
+    for (; t + T <= n_tokens; t += T)
+      product_units<Unit, T>(at, n_k / (kQ8Block * Unit::kParts), x + t, y + t * y_stride,
+                             y_stride);
+    return t;
+  }
+  template <class Unit>
+  void run() const {
+    int t = tiles<Unit, Q::kPackedTokens>(0);
+    if constexpr (Q::kPackedTokens > 4) t = tiles<Unit, 4>(t);
+    t = tiles<Unit, 2>(t);
+    tiles<Unit, 1>(t);
+  }
+};
+
+struct ExpandPacked {
+  const std::byte* at;
+  int n_k;
+  std::byte* panel;
+
+  template <class K>
+  static void store(const Part& part, std::byte* to) {
+    for (int g = 0; g < 8; ++g) Q::store(to + 64 * g, part.w[g]);
+    Q::store_f(to + K::kD, part.scale);
+    if constexpr (K::kMin) Q::store_f(to + K::kM, part.least);
+    for (int h = 0; h < K::kSubs; ++h) {
+      Q::store_f(to + K::kSub + 64 * h, part.subs[h]);
+      if constexpr (K::kMin) Q::store_f(to + K::kSubMin + 64 * h, part.submins[h]);
+    }
+  }
+  template <class Unit>
+  void run() const {
+    const std::byte* from = at;
+    std::byte* to = panel;
+    for (int k = 0; k < n_k; k += kQ8Block * Unit::kParts, from += 64 * Unit::kGroups)
+      for (int p = 0; p < kParts16; ++p) {
+        const Unit unit{from + 4 * Q::kLanes * p};
+        for (int i = 0; i < Unit::kParts; ++i) {
+          Part part;
+          unit.part(i, part);
+          store<typename Unit::K>(part,
+                                  to + (k / kQ8Block + i) * Unit::K::kBytes + 4 * Q::kLanes * p);
+        }
+      }
+  }
+};
+
+// Calls f.template run<Unit>() for the unit of a type that is packed.
+template <class F>
+void with_unit(DType type, const F& f) {
+  if (type == DType::Q4_0) return f.template run<UnitQ4_0>();
+  if (type == DType::Q8_0) return f.template run<UnitQ8_0>();
+  if (type == DType::Q4_K) return f.template run<UnitQ4_K>();
+  if (type == DType::Q6_K) return f.template run<UnitQ6_K>();
+}
+
+const std::byte* unit_at(DType type, const std::byte* packed, int first_k) {
+  const PackedUnit u = packed_unit(type);
+  return packed + std::ptrdiff_t{64} * u.groups * (first_k / u.inputs);
+}
+
+}  // namespace quant
+
+void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, std::byte* panel) {
+  quant::with_unit(type, quant::ExpandPacked{quant::unit_at(type, packed, first_k), n_k, panel});
+}
+void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k,
+                       const Q8ConstRow* x, int n_tokens, float* y, std::ptrdiff_t y_stride) {
+  quant::with_unit(type, quant::ProductPacked{quant::unit_at(type, packed, first_k), n_k, x,
+                                              n_tokens, y, y_stride});
+}
+
+}  // namespace
+}  // namespace bezel
