@@ -56,7 +56,8 @@ TEST(Runner, AnyChunkGivesTheSameFingerprint) {
 
 TEST(Runner, WeightsPackedForAnAnswerGiveTheSameRowsAndAreStated) {
   const auto ids = random_prompt(40, 1);
-  const EngineOptions packs = tiny(text_fixture("e2b-wide/Q4_0.gguf"));
+  EngineOptions packs = tiny(text_fixture("e2b-wide/Q4_0.gguf"));
+  packs.act = ActKind::Int8;
   EngineOptions file = packs;
   file.weights = WeightKind::File;
   const auto rows_of = [&ids](bezel::Runner& runner) {
