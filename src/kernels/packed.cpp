@@ -1,6 +1,7 @@
 // The units, as bytes of one row. Pairs of blocks that begin with one f16 each give a whole group
 // of scales:
 //   Q4_0  64 inputs    d0 d1, 16 bytes of block 0, 16 bytes of block 1
+//   Q5_0  64 inputs    d0 d1, then fifth bits and nibbles of block 0, and of block 1
 //   Q8_0  64 inputs    d0 d1, 32 bytes of block 0, 32 bytes of block 1
 //   Q4_K  256 inputs   as in the file
 //   Q6_K  256 inputs   16 scales, d, two zeros; of each half: 32 bytes of high bits, 64 of nibbles
@@ -29,7 +30,7 @@ std::size_t file_bytes(DType type) {
 // One row's unit to or from the order of the file: fn(at in the unit, at in the file, n).
 template <class Fn>
 void each_piece(DType type, const Fn& fn) {
-  if (type == DType::Q4_0 || type == DType::Q8_0) {
+  if (packed_unit(type).inputs == 64) {  // two blocks, each a scale and the rest
     const auto block = static_cast<std::size_t>(format(type).block_bytes), weights = block - 2;
     fn(0, 0, 2);
     fn(2, block, 2);
@@ -52,6 +53,8 @@ PackedUnit packed_unit(DType type) {
   switch (type) {
     case DType::Q4_0:
       return {64, 9};
+    case DType::Q5_0:
+      return {64, 11};
     case DType::Q8_0:
       return {64, 17};
     case DType::Q4_K:

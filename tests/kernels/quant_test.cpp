@@ -298,7 +298,7 @@ TEST(QuantPacked, EveryByteOfTheFileComesBack) {
             << format(type).name << ", row " << row << ", unit " << u;
       }
   }
-  EXPECT_EQ(types, 4);
+  EXPECT_EQ(types, 5);
 }
 
 TEST(QuantPacked, OnlyWholePanelsAndUnitsCanBePacked) {

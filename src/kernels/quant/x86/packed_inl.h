@@ -56,6 +56,29 @@ struct UnitQ4_0 {
   }
 };
 
+struct UnitQ5_0 {
+  using K = Kind<16, 31, 0, false>;
+  static constexpr int kParts = 2, kGroups = 11, kAhead = 0;
+  const std::byte* unit;
+  Int d = group(unit, 0);
+
+  // Bits 4 g .. 4 g + 3 of h as 16 in the four bytes of a lane.
+  static Int fifth_bits(Int h, int g) {
+    const Int four = Q::both(g == 0 ? Q::left32(h, 4) : Q::right32(h, 4 * g - 4), Q::set(0xF0));
+    const Int two = Q::any(four, Q::left32(four, 7));
+    return Q::both(Q::any(two, Q::left32(two, 14)), Q::set8(16));
+  }
+  [[gnu::always_inline]] void part(int i, Part& to) const {
+    to.scale = Q::f16_in(d, 2 * i);
+    const Int h = group(unit, 1 + 5 * i);
+    for (int g = 0; g < 4; ++g) {
+      const Int v = group(unit, 2 + 5 * i + g);
+      to.w[g] = Q::any(low_nibble(v), fifth_bits(h, g));
+      to.w[g + 4] = Q::any(high_nibble(v), fifth_bits(h, g + 4));
+    }
+  }
+};
+
 struct UnitQ8_0 {
   using K = Kind<128, 255, 0, false>;
   static constexpr int kParts = 2, kGroups = 17, kAhead = 0;
@@ -220,6 +243,7 @@ struct ExpandPacked {
 template <class F>
 void with_unit(DType type, const F& f) {
   if (type == DType::Q4_0) return f.template run<UnitQ4_0>();
+  if (type == DType::Q5_0) return f.template run<UnitQ5_0>();
   if (type == DType::Q8_0) return f.template run<UnitQ8_0>();
   if (type == DType::Q4_K) return f.template run<UnitQ4_K>();
   if (type == DType::Q6_K) return f.template run<UnitQ6_K>();
