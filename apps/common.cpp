@@ -153,10 +153,13 @@ void ModelFlags::add(CLI::App& command) {
          [this](const std::string& name) {
            options.kv = name == "f32" ? KvKind::F32 : name == "f16" ? KvKind::F16 : KvKind::BF16;
          });
-  choice("--weights", "WHERE",
-         "auto: packed in memory for writing where that fits (default); file: as they lie",
-         {"auto", "file"}, [this](const std::string& name) {
-           options.weights = name == "file" ? WeightKind::File : WeightKind::Auto;
+  choice("--weights", "HOW",
+         "auto: packed in memory for writing where that fits (default); file: as they lie; q8_0: "
+         "float ones rounded to 8 bits",
+         {"auto", "file", "q8_0"}, [this](const std::string& name) {
+           options.weights = name == "file"   ? WeightKind::File
+                             : name == "q8_0" ? WeightKind::Q8_0
+                                              : WeightKind::Auto;
          });
   named(command.add_option("--threads", options.threads, "threads (default: physical cores)")
             ->check(range(1, 1024)),

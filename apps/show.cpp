@@ -73,9 +73,7 @@ Status plan_into(Facts& facts, const ShowFlags& f) {
                                         default_budget(free_memory_bytes(), facts.file_bytes));
   shape.chunk = std::min(shape.chunk, facts.context);
   shape.max_read = std::min(shape.max_read, shape.chunk);
-  const EngineOptions& o = f.with.options;
-  shape.packs = o.act == ActKind::Int8 && o.weights == WeightKind::Auto &&
-                packing_fits(*facts.model, shape, facts.context, free_memory_bytes());
+  plan_packing(*facts.model, f.with.options, facts.context, free_memory_bytes(), shape);
   facts.memory = plan_memory(*facts.model, shape, facts.context);
   return Ok{};
 }
@@ -196,7 +194,7 @@ void print_memory(const Facts& facts) {
   line("", fmt::format("{:>12}  keys and values of a full context", size_text(m.kv)));
   line("", fmt::format("{:>12}  intermediate results", size_text(m.scratch)));
   if (m.packed > 0)
-    line("", fmt::format("{:>12}  weights packed for writing; as much of the files is let go then",
+    line("", fmt::format("{:>12}  weights packed in memory; their part of the files is let go then",
                          size_text(m.packed)));
   line("",
        fmt::format("{:>12}  tokenizer and program (estimate)", size_text(m.tokenizer + m.base)));

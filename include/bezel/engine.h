@@ -19,9 +19,10 @@ using TokenId = std::int32_t;
 
 enum class ActKind { Int8, F32 };      // how activations meet quantised weights
 enum class KvKind { F32, F16, BF16 };  // what keys and values are kept as
-// Where weights are read from once an answer is written: a copy packed for that, when it fits the
-// free memory, or always the file as it lies. Same answer.
-enum class WeightKind { Auto, File };
+// Auto: weights are packed in memory for writing when the first answer begins, if they fit; File:
+// always read as they lie in the file, the same answer. Q8_0: float matrices are rounded to 8 bits
+// while loading, faster and a little different.
+enum class WeightKind { Auto, File, Q8_0 };
 
 struct EngineOptions {
   std::string model_path;  // .gguf file or Hugging Face folder
@@ -42,7 +43,7 @@ struct MemoryPlan {
   std::uint64_t scratch = 0;    // intermediate results of one forward pass
   std::uint64_t tokenizer = 0;  // estimate; 0 when none is loaded
   std::uint64_t base = 0;       // program, threads' panels, tables, logits of drafts: estimate
-  std::uint64_t packed = 0;     // weights packed for writing; their part of `mapped` is let go then
+  std::uint64_t packed = 0;     // weights packed in memory; their part of `mapped` is let go then
 
   std::uint64_t anonymous() const { return kv + scratch + tokenizer + base + packed; }
 };

@@ -39,15 +39,16 @@ MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
     plan.tokenizer = kPieceBytes * vocab;
     plan.base += sizeof(float) * vocab * static_cast<std::uint64_t>(shape.max_read - 1);
   }
-  if (shape.packs) plan.packed = model.packed_bytes();
+  if (shape.packs) plan.packed = model.packed_bytes(shape.floats_as_q8);
   return plan;
 }
 
-bool packing_fits(const Model& model, const RunShape& shape, int context,
-                  std::uint64_t free_bytes) {
-  RunShape packed = shape;
-  packed.packs = true;
-  return plan_memory(model, packed, context).anonymous() <= free_bytes - free_bytes / 16;
+void plan_packing(const Model& model, const EngineOptions& options, int context,
+                  std::uint64_t free_bytes, RunShape& shape) {
+  shape.floats_as_q8 = options.weights == WeightKind::Q8_0;
+  shape.packs = options.act == ActKind::Int8 && options.weights != WeightKind::File;
+  if (!shape.packs || shape.floats_as_q8) return;
+  shape.packs = plan_memory(model, shape, context).anonymous() <= free_bytes - free_bytes / 16;
 }
 
 std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes) {

@@ -16,8 +16,9 @@ struct RunShape {
   int max_read = 0;  // most rows of a pass whose logits are wanted, <= chunk
   int threads = 1;
   DType kv = DType::F16;
-  bool tokenizer = false;  // one is loaded too
-  bool packs = false;      // weights are packed for writing
+  bool tokenizer = false;     // one is loaded too
+  bool packs = false;         // weights are packed
+  bool floats_as_q8 = false;  // float ones too
 };
 
 DType dtype_of(KvKind kind);
@@ -29,9 +30,10 @@ int default_chunk(int vocab, bool every_row);
 // `context` >= 1 positions of one sequence.
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context);
 
-// Whether weights packed for writing fit beside everything else, with a sixteenth of `free_bytes`
-// left.
-bool packing_fits(const Model& model, const RunShape& shape, int context, std::uint64_t free_bytes);
+// Fills in `packs`: asked for, or left to us and fitting beside everything else with a sixteenth of
+// `free_bytes` left.
+void plan_packing(const Model& model, const EngineOptions& options, int context,
+                  std::uint64_t free_bytes, RunShape& shape);
 
 // Memory that a context chosen by us may take: half of what is free, and no more than the mapped
 // weights leave of it; an eighth when they leave nothing (they can be read again from disk).

@@ -22,6 +22,8 @@ Status check_options(const EngineOptions& o) {
   if (o.chunk < 0 || o.chunk > kMaxChunk)
     return Error{Errc::BadInput,
                  fmt::format("a chunk must have 1 to {} rows, not {}", kMaxChunk, o.chunk), ""};
+  if (o.weights == WeightKind::Q8_0 && o.act != ActKind::Int8)
+    return Error{Errc::BadInput, "weights as Q8_0 need int8 activations (--act int8)", ""};
   return Ok{};
 }
 
@@ -88,9 +90,10 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.chunk = std::min(shape.chunk, context);
   shape.max_read = std::min(shape.max_read, shape.chunk);
   const Act act = o.act == ActKind::Int8 ? Act::Int8 : Act::F32;
-  shape.packs = act == Act::Int8 && o.weights == WeightKind::Auto &&
-                packing_fits(*model, shape, context, free_memory_bytes());
-  return std::unique_ptr<Runner>(new Runner(std::move(model), *table, shape, context, act));
+  plan_packing(*model, o, context, free_memory_bytes(), shape);
+  std::unique_ptr<Runner> runner(new Runner(std::move(model), *table, shape, context, act));
+  if (shape.floats_as_q8) BEZEL_DO(runner->pack());
+  return runner;
 }
 
 bool Runner::rewind(int length) {
@@ -106,8 +109,12 @@ bool Runner::rewind(int length) {
 // Before the first ids of an answer run. Reading a prompt gains little, and may be all there is.
 void Runner::pack_to_write(std::size_t n_ids) {
   if (packed_ || !shape_.packs || length() == 0 || n_ids > kFewTokens) return;
+  if (!pack()) shape_.packs = false;  // no memory after all: the file does as well
+}
+
+Status Runner::pack() {
   packed_ = true;
-  if (!model_->pack(pool_)) shape_.packs = false;  // no memory after all: the file does as well
+  return model_->pack(pool_, shape_.floats_as_q8);
 }
 
 Status Runner::check_ids(std::span<const TokenId> ids) const {

@@ -61,6 +61,7 @@ class Runner {
          Act act);
   static Result<std::unique_ptr<Runner>> open_unguarded(const RunnerOptions& options);
   void pack_to_write(std::size_t n_ids);
+  Status pack();
   Status check_ids(std::span<const TokenId> ids) const;
 
   std::unique_ptr<Model> model_;

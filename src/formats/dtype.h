@@ -51,6 +51,11 @@ std::size_t row_bytes(DType type, std::size_t n);
 // (tests/formats, fixtures "blocks"). n is a multiple of block_weights.
 void dequantize_row(DType type, const std::byte* row, float* y, std::size_t n);
 
+// x[0..n) as blocks of Q8_0, as the field's quantiser makes them: d = max|x| / 127 rounded to f16,
+// q = x / (max|x| / 127) rounded, halves away from zero. n is a multiple of 32, x is finite, and
+// no |x| is above 127 * 65504.
+void quantize_q8_0(const float* x, std::byte* row, std::size_t n);
+
 float f32_from_f16(std::uint16_t bits);
 std::uint16_t f16_from_f32(float x);  // round to nearest even; overflow gives infinity
 inline float f32_from_bf16(std::uint16_t bits) {

@@ -1,7 +1,11 @@
 // A second copy of the weights that every token of an answer multiplies, packed; what it was made
 // from is read no more.
 #include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <vector>
 
+#include "base/check.h"
 #include "kernels/packed.h"
 #include "model/model.h"
 
@@ -11,17 +15,57 @@ namespace {
 
 constexpr int kPanelsAtOnce = 16;
 
+// What a matrix is packed as.
+DType packed_type(const Linear& w) {
+  return is_quantised(w.type) ? w.type : DType::Q8_0;
+}
 std::uint64_t bytes_of(const Linear& w) {
-  return packed_row_bytes(w.type, w.in) * static_cast<std::uint64_t>(w.out);
+  return packed_row_bytes(packed_type(w), w.in) * static_cast<std::uint64_t>(w.out);
+}
+
+// Sixteen float rows as Q8_0, packed. False when one has a value that Q8_0 cannot hold.
+bool pack_floats(const Linear& w, const std::byte* rows, std::byte* to) {
+  constexpr float kLargest = 127 * 65504.0F;
+  const auto n = static_cast<std::size_t>(w.in);
+  const std::size_t bytes = row_bytes(DType::Q8_0, n);
+  std::vector<float> values(n);
+  std::vector<std::byte> blocks(kPanelRows * bytes);
+  for (std::size_t r = 0; r < kPanelRows; ++r) {
+    dequantize_row(w.type, rows + r * w.row_bytes, values.data(), n);
+    for (const float v : values)
+      if (!(std::fabs(v) <= kLargest)) return false;
+    quantize_q8_0(values.data(), blocks.data() + r * bytes, n);
+  }
+  pack_panel(DType::Q8_0, blocks.data(), bytes, w.in, to);
+  return true;
+}
+
+// Over the pool; false when a value cannot be packed.
+bool pack_matrix(const Linear& w, ThreadPool& pool, std::byte* to) {
+  const std::size_t row = packed_row_bytes(packed_type(w), w.in);
+  const int panels = w.out / kPanelRows;
+  std::atomic<bool> good{true};
+  pool.run((panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [&](int item, int) {
+    for (int p = item * kPanelsAtOnce; p < std::min(panels, (item + 1) * kPanelsAtOnce); ++p) {
+      const auto first = static_cast<std::size_t>(p) * kPanelRows;
+      const std::byte* rows = w.data + first * w.row_bytes;
+      if (is_quantised(w.type))
+        pack_panel(w.type, rows, w.row_bytes, w.in, to + first * row);
+      else if (!pack_floats(w, rows, to + first * row))
+        good = false;
+    }
+  });
+  return good;
 }
 
 }  // namespace
 
 template <class Self, class Fn>
-void Model::each_packable(Self& m, const Fn& fn) {
+void Model::each_packable(Self& m, bool floats, const Fn& fn) {
   // `together`: how many rows are used together.
-  const auto offer = [&fn](auto& w, int together) {
-    if (w.present() && !w.packed && can_pack(w.type, together, w.in)) fn(w);
+  const auto offer = [&](auto& w, int together) {
+    if (!w.present() || w.packed || (!floats && !is_quantised(w.type))) return;
+    if (can_pack(packed_type(w), together, w.in)) fn(w);
   };
   for (auto& l : m.layers_) {
     for (auto* w :
@@ -34,32 +78,31 @@ void Model::each_packable(Self& m, const Fn& fn) {
   offer(m.ple_model_proj_, m.config_.ple_dim);
 }
 
-std::uint64_t Model::packed_bytes() const {
+std::uint64_t Model::packed_bytes(bool floats) const {
   std::uint64_t sum = packed_.size();
-  each_packable(*this, [&sum](const Linear& w) { sum += bytes_of(w); });
+  each_packable(*this, floats, [&sum](const Linear& w) { sum += bytes_of(w); });
   return sum;
 }
 
-Status Model::pack(ThreadPool& pool) {
-  const std::uint64_t size = packed_bytes() - packed_.size();
+Status Model::pack(ThreadPool& pool, bool floats) {
+  const std::uint64_t size = packed_bytes(floats) - packed_.size();
   if (size == 0) return Ok{};
+  BEZEL_CHECK(packed_.size() == 0);  // once
   BEZEL_TRY(packed_, HugeBuffer::take(size));
   std::byte* to = packed_.data();
-  each_packable(*this, [&](Linear& w) {
-    const std::size_t row = packed_row_bytes(w.type, w.in);
-    const int panels = w.out / kPanelRows;
-    pool.run((panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [&](int item, int) {
-      for (int p = item * kPanelsAtOnce; p < std::min(panels, (item + 1) * kPanelsAtOnce); ++p) {
-        const auto first = static_cast<std::size_t>(p) * kPanelRows;
-        pack_panel(w.type, w.data + first * w.row_bytes, w.row_bytes, w.in, to + first * row);
-      }
-    });
+  bool good = true;
+  each_packable(*this, floats, [&](Linear& w) {
+    good = pack_matrix(w, pool, to) && good;
     file_.let_go({w.data, w.row_bytes * static_cast<std::size_t>(w.out)});
+    w.row_bytes = packed_row_bytes(packed_type(w), w.in);
+    w.type = packed_type(w);
     w.data = to;
-    w.row_bytes = row;
     w.packed = true;
-    to += bytes_of(w);
+    to += w.row_bytes * static_cast<std::size_t>(w.out);
   });
+  if (!good)
+    return Error{Errc::Numeric, "a weight is not a finite number, or too large for Q8_0",
+                 file_.path};
   return Ok{};
 }
 

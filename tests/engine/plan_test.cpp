@@ -53,12 +53,24 @@ TEST_F(Plan, PackedWeightsArePartOfItWhenTheyFit) {
   EXPECT_EQ(plain.packed, 0U);
   shape_.packs = true;
   const MemoryPlan packed = plan_memory(*model, shape_, 256);
-  EXPECT_EQ(packed.packed, model->packed_bytes());
+  EXPECT_EQ(packed.packed, model->packed_bytes(false));
   EXPECT_EQ(packed.anonymous(), plain.anonymous() + packed.packed);
-  shape_.packs = false;
   const std::uint64_t need = packed.anonymous();
-  EXPECT_TRUE(packing_fits(*model, shape_, 256, need / 15 * 16 + 64));
-  EXPECT_FALSE(packing_fits(*model, shape_, 256, need));
+  const auto packs = [&](const EngineOptions& options, std::uint64_t free_bytes) {
+    plan_packing(*model, options, 256, free_bytes, shape_);
+    return shape_.packs;
+  };
+  EngineOptions options;
+  EXPECT_TRUE(packs(options, need / 15 * 16 + 64));
+  EXPECT_FALSE(packs(options, need));
+  options.weights = WeightKind::Q8_0;
+  EXPECT_TRUE(packs(options, 0)) << "asked for: loading fails without memory";
+  EXPECT_TRUE(shape_.floats_as_q8);
+  options.weights = WeightKind::File;
+  EXPECT_FALSE(packs(options, UINT64_MAX));
+  options = {};
+  options.act = ActKind::F32;
+  EXPECT_FALSE(packs(options, UINT64_MAX)) << "float products read the file";
 }
 
 TEST_F(Plan, StatesEveryPart) {

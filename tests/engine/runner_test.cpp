@@ -69,8 +69,53 @@ TEST(Runner, WeightsPackedForAnAnswerGiveTheSameRowsAndAreStated) {
   const auto with = open_runner(16, 2, packs), without = open_runner(16, 2, file);
   EXPECT_EQ(rows_of(*with), rows_of(*without));
   EXPECT_GT(with->memory().packed, 0U);
-  EXPECT_EQ(with->memory().packed, with->model().packed_bytes());
+  EXPECT_EQ(with->memory().packed, with->model().packed_bytes(false));
   EXPECT_EQ(without->memory().packed, 0U);
+}
+
+TEST(Runner, FloatWeightsAsQ8_0AreCloseAndTheSameForAnyChunksAndThreads) {
+  const auto ids = random_prompt(40, 1);
+  EngineOptions exact = tiny(text_fixture("12b/model.gguf"));
+  exact.act = ActKind::Int8;
+  EngineOptions rounded = exact;
+  rounded.weights = WeightKind::Q8_0;
+  const auto first = open_runner(40, 1, rounded);
+  EXPECT_GT(first->memory().packed, 0U);
+  const std::string want = print_of(*first, ids);
+  EXPECT_NE(want, print_of(*open_runner(40, 1, exact), ids));
+  EXPECT_EQ(want, print_of(*open_runner(1, 2, rounded), ids));
+  EXPECT_EQ(want, print_of(*open_runner(7, 3, rounded), ids));
+  const auto logits_of = [&ids](bezel::Runner& runner) {
+    std::vector<float> all;
+    bezel::Runner::Hooks hooks;
+    hooks.rows = [&all](int, ConstMat x) {
+      for (int r = 0; r < x.rows; ++r) {
+        const auto row = x.row_span(r);
+        all.insert(all.end(), row.begin(), row.end());
+      }
+      return true;
+    };
+    runner.clear();
+    EXPECT_TRUE(runner.feed(ids, 0, hooks));
+    return all;
+  };
+  const auto a = logits_of(*first), b = logits_of(*open_runner(40, 1, exact));
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    error += (a[i] - b[i]) * static_cast<double>(a[i] - b[i]);
+    size += b[i] * static_cast<double>(b[i]);
+  }
+  EXPECT_LT(error, 0.0025 * size) << "five percent of the logits, weights and activations";
+}
+
+TEST(Runner, WeightsAsQ8_0NeedInt8Activations) {
+  RunnerOptions o;
+  o.engine = tiny();
+  o.engine.weights = WeightKind::Q8_0;
+  o.engine.act = ActKind::F32;
+  const auto runner = bezel::Runner::open(o);
+  ASSERT_FALSE(runner);
+  EXPECT_TRUE(has(runner.error().text(), "--act int8")) << runner.error().text();
 }
 
 TEST(Runner, AnyCutOfTheIdsIntoCallsGivesTheSameRows) {

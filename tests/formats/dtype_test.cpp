@@ -150,5 +150,46 @@ TEST(Format, RowBytesCountWholeBlocks) {
   EXPECT_EQ(row_bytes(DType::Q6_K, 512), 420U);
 }
 
+TEST(Quantize, Q8_0RoundsToTheNearestOf255LevelsOfTheLargest) {
+  std::vector<float> x(96);
+  for (std::size_t i = 0; i < 32; ++i) x[i] = static_cast<float>(i) - 15.5F;  // largest 15.5
+  x[32] = -127;  // the scale is 1: halves go away from zero
+  x[33] = 2.5F;
+  x[34] = -2.5F;
+  std::vector<std::byte> row(3 * sizeof(BlockQ8_0));
+  quantize_q8_0(x.data(), row.data(), x.size());
+  BlockQ8_0 b[3];
+  std::memcpy(b, row.data(), sizeof b);
+  EXPECT_EQ(b[0].q[0], -127);
+  EXPECT_EQ(b[0].q[31], 127);
+  EXPECT_EQ(b[0].d, f16_from_f32(15.5F / 127));
+  EXPECT_EQ(b[1].d, f16_from_f32(1));
+  EXPECT_EQ(b[1].q[0], -127);
+  EXPECT_EQ(b[1].q[1], 3);
+  EXPECT_EQ(b[1].q[2], -3);
+  EXPECT_EQ(b[2].d, 0);
+  for (const std::int8_t q : b[2].q) EXPECT_EQ(q, 0);
+  std::vector<float> back(96);
+  dequantize_row(DType::Q8_0, row.data(), back.data(), back.size());
+  for (std::size_t i = 0; i < 32; ++i) EXPECT_NEAR(back[i], x[i], 15.5F / 127 * 0.51F);
+}
+
+TEST(Quantize, WhatQ8_0HoldsExactlyComesBackToTheBit) {
+  std::vector<std::byte> row(sizeof(BlockQ8_0)), again(sizeof(BlockQ8_0));
+  for (const float scale : {1.0F, 0.125F, 0.00390625F}) {  // exact in f16
+    BlockQ8_0 b;
+    b.d = f16_from_f32(scale);
+    for (int i = 0; i < 32; ++i) b.q[i] = static_cast<std::int8_t>(i == 0 ? 127 : 8 * i - 128);
+    std::memcpy(row.data(), &b, sizeof b);
+    std::vector<float> x(32);
+    dequantize_row(DType::Q8_0, row.data(), x.data(), 32);
+    x[1] = -127 * scale;  // -120 stays in b: only a level changes
+    quantize_q8_0(x.data(), again.data(), 32);
+    b.q[1] = -127;
+    std::memcpy(row.data(), &b, sizeof b);
+    EXPECT_EQ(row, again);
+  }
+}
+
 }  // namespace
 }  // namespace bezel

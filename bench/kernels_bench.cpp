@@ -1,0 +1,224 @@
+// What each kernel of the table in use reaches on one thread, beside the peaks measured here: the
+// int8 dot on registers alone, the fused multiply-add on registers alone, and a plain walk through
+// memory. BEZEL_ISA names another table. bench/roofline.py draws the result.
+//   GOP/s   10^9 operations a second; a multiply-add counts two
+//   GB/s    10^9 bytes of weights (or keys and values) a second, as they are stored
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "base/huge.h"
+#include "kernels/kernels.h"
+#include "kernels/packed.h"
+
+namespace {
+
+using namespace bezel;
+
+constexpr int kIn = 2048;                               // inputs of a row
+constexpr std::size_t kMemory = std::size_t{1} << 29U;  // far more than any cache
+
+const KernelTable& table() {
+  static const KernelTable* const chosen = [] {
+    const char* name = std::getenv("BEZEL_ISA");
+    const auto found = find_kernels(name != nullptr ? name : "");
+    if (!found) std::abort();
+    return *found;
+  }();
+  return *chosen;
+}
+
+HugeBuffer filled(std::size_t bytes) {
+  auto taken = HugeBuffer::take(bytes);
+  if (!taken) std::abort();
+  std::mt19937_64 random(1);
+  for (std::size_t i = 0; i + 8 <= bytes; i += 8) {
+    const std::uint64_t x = random() & 0x3BFF3BFF3BFF3BFFULL;  // no f16 is infinite
+    std::memcpy(taken->data() + i, &x, sizeof x);
+  }
+  return *std::move(taken);
+}
+
+// Tokens of kIn int8 inputs.
+struct Tokens {
+  explicit Tokens(int n)
+      : q(filled(static_cast<std::size_t>(n) * kIn)), scale(kIn / 32, 0.01F), sums(kIn / 16, 3) {
+    for (int t = 0; t < n; ++t)
+      rows.push_back({reinterpret_cast<const std::int8_t*>(q.data()) + std::ptrdiff_t{t} * kIn,
+                      scale.data(), sums.data()});
+  }
+  HugeBuffer q;
+  std::vector<float> scale;
+  std::vector<std::int32_t> sums;
+  std::vector<Q8ConstRow> rows;
+};
+
+void rate(benchmark::State& state, const char* name, double of_one) {
+  state.counters[name] = benchmark::Counter(of_one * static_cast<double>(state.iterations()) * 1e-9,
+                                            benchmark::Counter::kIsRate);
+}
+
+// ---- peaks
+
+#if defined(__x86_64__)
+#define BEZEL_DOT_PEAK(NAME, TARGET, TYPE, ZERO, ONE, STEP, LANES)     \
+  __attribute__((target(TARGET))) void NAME(benchmark::State& state) { \
+    TYPE acc[12], w = ONE(1), x = ONE(2);                              \
+    for (auto& a : acc) a = ZERO();                                    \
+    for (auto _ : state) {                                             \
+      for (int i = 0; i < 100; ++i) {                                  \
+        for (auto& a : acc) a = STEP;                                  \
+        benchmark::DoNotOptimize(x);                                   \
+      }                                                                \
+      for (auto& a : acc) benchmark::DoNotOptimize(a);                 \
+    }                                                                  \
+    rate(state, "GOP/s", 2.0 * 12 * 100 * (LANES));                    \
+  }
+BEZEL_DOT_PEAK(dot_avx2, "avx2", __m256i, _mm256_setzero_si256, _mm256_set1_epi8,
+               _mm256_add_epi16(a, _mm256_maddubs_epi16(w, x)), 32)
+BEZEL_DOT_PEAK(dot_avx512, "avx512bw", __m512i, _mm512_setzero_si512, _mm512_set1_epi8,
+               _mm512_add_epi16(a, _mm512_maddubs_epi16(w, x)), 64)
+BEZEL_DOT_PEAK(dot_vnni, "avx512vnni", __m512i, _mm512_setzero_si512, _mm512_set1_epi8,
+               _mm512_dpbusd_epi32(a, w, x), 64)
+BEZEL_DOT_PEAK(fma_avx2, "fma", __m256, _mm256_setzero_ps, _mm256_set1_ps, _mm256_fmadd_ps(w, x, a),
+               8)
+BEZEL_DOT_PEAK(fma_avx512, "avx512f", __m512, _mm512_setzero_ps, _mm512_set1_ps,
+               _mm512_fmadd_ps(w, x, a), 16)
+
+void add_peaks() {
+  const auto has = [](std::uint32_t need) { return (cpu_features() & need) == need; };
+  const std::string isa = table().name;
+  if (isa == "avx512vnni" && has(kCpuAvx512Vnni))
+    benchmark::RegisterBenchmark("peak/int8", dot_vnni);
+  else if (isa == "avx512" && has(kCpuAvx512))
+    benchmark::RegisterBenchmark("peak/int8", dot_avx512);
+  else if (has(kCpuAvx2))
+    benchmark::RegisterBenchmark("peak/int8", dot_avx2);
+  if (isa.rfind("avx512", 0) == 0 && has(kCpuAvx512))
+    benchmark::RegisterBenchmark("peak/float", fma_avx512);
+  else if (has(kCpuAvx2))
+    benchmark::RegisterBenchmark("peak/float", fma_avx2);
+}
+#else
+void add_peaks() {}
+#endif
+
+void walk(benchmark::State& state) {
+  const HugeBuffer memory = filled(kMemory);
+  for (auto _ : state) {
+    std::uint64_t sum[8] = {};
+    const auto* at = reinterpret_cast<const std::uint64_t*>(memory.data());
+    for (std::size_t i = 0; i < kMemory / 8; i += 8)
+      for (std::size_t k = 0; k < 8; ++k) sum[k] += at[i + k];
+    for (auto& s : sum) benchmark::DoNotOptimize(s);
+  }
+  rate(state, "GB/s", static_cast<double>(kMemory));
+}
+
+// ---- kernels
+
+double stored_bytes(DType type) {  // of a panel in the file
+  return static_cast<double>(kPanelRows) * static_cast<double>(row_bytes(type, kIn));
+}
+
+// A prompt: one panel with 48 tokens.
+void product(benchmark::State& state, DType type) {
+  const HugeBuffer rows = filled(kPanelRows * row_bytes(type, kIn)),
+                   panel = filled(panel_bytes_q8(kIn));
+  table().expand_q8(type, rows.data(), row_bytes(type, kIn), kPanelRows, 0, kIn, panel.data());
+  const Tokens x(48);
+  std::vector<float> y(48 * kPanelRows);
+  for (auto _ : state) {
+    table().product_q8(type, panel.data(), kIn, x.rows.data(), 48, true, y.data(), kPanelRows);
+    benchmark::DoNotOptimize(y.data());
+  }
+  rate(state, "GOP/s", 2.0 * 48 * kPanelRows * kIn);
+}
+
+void expand(benchmark::State& state, DType type) {
+  const HugeBuffer rows = filled(2 * kPanelRows * row_bytes(type, kIn)),
+                   panel = filled(panel_bytes_q8(kIn));
+  for (auto _ : state) {
+    table().expand_q8(type, rows.data(), row_bytes(type, kIn), kPanelRows, 0, kIn, panel.data());
+    benchmark::DoNotOptimize(panel.data());
+  }
+  rate(state, "GB/s", stored_bytes(type));
+}
+
+// Answers: `n` tokens at once from packed weights that lie in the cache or come from memory.
+void packed(benchmark::State& state, DType type, int n, bool cached) {
+  const std::size_t one = kPanelRows * packed_row_bytes(type, kIn);
+  const std::size_t panels = cached ? 4 : kMemory / one;
+  const HugeBuffer weights = filled(panels * one);
+  const Tokens x(n);
+  std::vector<float> y(static_cast<std::size_t>(n) * kPanelRows);
+  for (auto _ : state) {
+    for (std::size_t p = 0; p < panels; ++p)
+      table().product_packed_q8(type, weights.data() + p * one, 0, kIn, x.rows.data(), n, y.data(),
+                                kPanelRows);
+    benchmark::DoNotOptimize(y.data());
+  }
+  rate(state, "GB/s", static_cast<double>(panels * one));
+  rate(state, "GOP/s", 2.0 * n * kPanelRows * kIn * static_cast<double>(panels));
+}
+
+// One segment of 256 keys for n_q queries, head_dim 256, f16.
+void attention(benchmark::State& state, int n_q) {
+  constexpr int kDim = 256;
+  const HugeBuffer k = filled(std::size_t{2} * kSegment * kDim),
+                   v = filled(std::size_t{2} * kSegment * kDim);
+  const auto n = static_cast<std::size_t>(n_q);
+  std::vector<float> q(n * kDim, 0.01F), m(n), l(n), o(n * kDim);
+  const std::vector<int> first(n, 0), last(n, kSegment);
+  const SegmentArgs args = {.q = q.data(),
+                            .q_stride = kDim,
+                            .n_q = n_q,
+                            .first = first.data(),
+                            .last = last.data(),
+                            .k = k.data(),
+                            .v = v.data(),
+                            .kv_type = DType::F16,
+                            .head_dim = kDim,
+                            .m = m.data(),
+                            .l = l.data(),
+                            .o = o.data(),
+                            .o_stride = kDim};
+  for (auto _ : state) {
+    table().attend_segment(args);
+    benchmark::DoNotOptimize(o.data());
+  }
+  rate(state, "GOP/s", 4.0 * n_q * kSegment * kDim);
+}
+
+void add_kernels() {
+  using benchmark::RegisterBenchmark;
+  for (const DType type : {DType::Q4_0, DType::Q5_0, DType::Q8_0, DType::Q4_K, DType::Q6_K}) {
+    const std::string name = format(type).name;
+    RegisterBenchmark(("prompt/" + name).c_str(), product, type);
+    RegisterBenchmark(("expand/" + name).c_str(), expand, type);
+    RegisterBenchmark(("answer/" + name + "/cache").c_str(), packed, type, 1, true);
+    RegisterBenchmark(("answer/" + name + "/memory").c_str(), packed, type, 1, false);
+    RegisterBenchmark(("answer8/" + name + "/memory").c_str(), packed, type, 8, false);
+  }
+  RegisterBenchmark("attention/1", attention, 1);
+  RegisterBenchmark("attention/64", attention, 64);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  benchmark::AddCustomContext("table", table().name);
+  add_peaks();
+  benchmark::RegisterBenchmark("peak/memory", walk);
+  add_kernels();
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
