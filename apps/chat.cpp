@@ -161,7 +161,7 @@ class Session {
     } else if (name == "/think") {
       think(rest);
     } else if (name == "/tools") {
-      note(tools_.empty() ? "There are no tools; --tools, --folder and --mcp give some."
+      note(tools_.empty() ? "There are no tools; --builtin-tools, --folder and --mcp give some."
                           : fmt::format("{}", fmt::join(tools_.names(), "\n")));
     } else {
       complain({Errc::BadInput, fmt::format("there is no command {}; /help lists them", name), ""});
@@ -346,7 +346,7 @@ void add_chat(CLI::App& app, Action& action) {
   c->footer(std::string("In the chat:\n") + kHelp +
             "\n\nExamples:\n"
             "  bezel chat model.gguf\n"
-            "  bezel chat model.gguf --think --tools --folder ~/notes\n"
+            "  bezel chat model.gguf --think --builtin-tools --folder ~/notes\n"
             "  bezel chat model.gguf --mcp \"npx -y @modelcontextprotocol/server-time\"\n"
             "  bezel chat model.gguf --system \"Answer in French.\" --temp 0.7 --ctx 16384\n");
   c->add_option("MODEL", f->with.options.model_path, "model file or folder")

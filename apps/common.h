@@ -109,6 +109,7 @@ void add_logits(CLI::App& app, Action& action);
 void add_render(CLI::App& app, Action& action);
 void add_parse(CLI::App& app, Action& action);
 void add_check(CLI::App& app, Action& action);
+void add_toolcheck(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
 }  // namespace bezel::app

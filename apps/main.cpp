@@ -73,6 +73,7 @@ int run_program(int argc, char** argv) {
   add_render(app, action);
   add_parse(app, action);
   add_check(app, action);
+  add_toolcheck(app, action);
   add_completion(app, action);
   app.require_subcommand(0, 1);
   if (argc > 1 && argv[1][0] != '-' && !has_command(app, argv[1])) {

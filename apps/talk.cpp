@@ -24,13 +24,14 @@ void ThinkFlags::add(CLI::App& c) {
 }
 
 void ToolFlags::add(CLI::App& c) {
-  c.add_flag("--tools", builtin, "the model may ask for the time and calculate");
+  c.add_flag("--builtin-tools", builtin, "the model may ask for the time and calculate");
   c.add_option("--folder", folder, "it may also list and read files below this folder")
       ->type_name("DIR");
   c.add_option("--mcp", mcp, "tools of the MCP server that this command starts (may be repeated)")
       ->type_name("COMMAND")
       ->allow_extra_args(false);
   c.add_flag("--allow-tools", allow, "do not ask before each call");
+  c.add_flag("--mcp-errors", show_errors, "show what MCP servers write to standard error");
 }
 
 Result<ToolBox> ToolFlags::open() const {
@@ -40,7 +41,7 @@ Result<ToolBox> ToolFlags::open() const {
     BEZEL_DO(box.add(std::move(tools)));
   }
   for (const std::string& command : mcp) {
-    BEZEL_TRY(auto tools, mcp_tools(command));
+    BEZEL_TRY(auto tools, mcp_tools(command, show_errors));
     BEZEL_DO(box.add(std::move(tools)));
   }
   return box;

@@ -22,7 +22,7 @@ struct ThinkFlags {
 
 // Tools that Bezel itself calls.
 struct ToolFlags {
-  bool builtin = false, allow = false;
+  bool builtin = false, allow = false, show_errors = false;
   std::string folder;
   std::vector<std::string> mcp;
 

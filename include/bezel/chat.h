@@ -16,7 +16,8 @@ class Chat {
 
   using OnEvent = std::function<bool(const Event&)>;
   // Gives the result of a call. An Error's sentence becomes the result, so that the model can
-  // react.
+  // react. Of a result longer than kMaxResultBytes the model reads the beginning, and a sentence
+  // that says so.
   using CallTool = std::function<Result<std::string>(const ToolCall&)>;
 
   // Asks and keeps question and answer. `rules` gives everything but the prompt. Calls of tools are
@@ -25,6 +26,7 @@ class Chat {
   Result<Done> ask(const std::string& text, const Request& rules, const OnEvent& on_event,
                    const CallTool& call_tool = {});
   static constexpr int kMaxRounds = 16;
+  static constexpr std::size_t kMaxResultBytes = std::size_t{64} << 10U;
 
   // What the model may do: think, call tools.
   Talk& talk() { return talk_; }

@@ -29,8 +29,9 @@ class Tools {
 Result<std::unique_ptr<Tools>> builtin_tools(const std::string& folder);
 
 // The tools of a server of the Model Context Protocol (2025-06-18). The command is started by the
-// shell and spoken to over its standard input and output; it ends with this object.
-Result<std::unique_ptr<Tools>> mcp_tools(const std::string& command);
+// shell and spoken to over its standard input and output; it ends with this object. What it writes
+// to standard error is dropped unless `show_errors`.
+Result<std::unique_ptr<Tools>> mcp_tools(const std::string& command, bool show_errors = false);
 
 // Several at once.
 class ToolBox {

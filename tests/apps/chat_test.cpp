@@ -333,7 +333,7 @@ TEST(Chat, BadFilesOfConversationsAreOneSentenceAndChangeNothing) {
 TEST(Chat, ThinkingAndToolsAreSwitchedAndListed) {
   const TalkingModel model;
   const Ran ran =
-      bezel(Words{"chat", model.path(), "--tools", "-n", "4"} + TalkingModel::always('b'),
+      bezel(Words{"chat", model.path(), "--builtin-tools", "-n", "4"} + TalkingModel::always('b'),
             "/tools\n/think on\n/think perhaps\nhello\n/quit\n");
   EXPECT_TRUE(has(ran.err, "current_time\ncalculate")) << ran.err;
   EXPECT_TRUE(has(ran.err, "thinks before")) << ran.err;

@@ -29,10 +29,10 @@ constexpr TokenId word_id(int n) {
 }
 
 // Weights of a fixture with a tokenizer beside them, which the fixtures lack: a Hugging Face
-// folder. With `chat` the vocabulary has turn markers.
+// folder. With `chat` the vocabulary has turn markers, and those of thoughts and tools.
 class ModelFolder {
  public:
-  static constexpr TokenId kTurn = 290, kTurnEnd = 291;
+  static constexpr TokenId kThought = 280, kCall = 285, kTurn = 290, kTurnEnd = 291;
   static constexpr TokenId letter(char c) { return 292 + c - 'a'; }
 
   explicit ModelFolder(const std::string& fixture, bool chat = false,
@@ -60,7 +60,13 @@ class ModelFolder {
     const auto piece = [&](const std::string& text) { vocab[text] = next++; };
     for (const char* text : {"<pad>", "<eos>", "<bos>", "<unk>"}) marker(text);
     for (int b = 0; b < 256; ++b) piece(fmt::format("<0x{:02X}>", b));
-    for (int n = 0; n < 30; ++n) piece(fmt::format("w{}", n));
+    const int n_words = chat ? 20 : 30;
+    for (int n = 0; n < n_words; ++n) piece(fmt::format("w{}", n));
+    if (chat)
+      for (const char* text :
+           {"<|channel>", "<channel|>", "<|think|>", "<|tool>", "<tool|>", "<|tool_call>",
+            "<tool_call|>", "<|tool_response>", "<tool_response|>", "<|\"|>"})
+        marker(text);
     for (const char* text : {"<|turn>", "<turn|>"})
       if (chat) {
         marker(text);

@@ -132,5 +132,69 @@ TEST(Speculation, EveryEndOfAnAnswerIsThatOfPlainDecoding) {
   expect_equal(answer_of(*ahead, repeated(4, 0, 14)), answer_of(*plain, repeated(4, 0, 14)));
 }
 
+struct Heard {
+  Turn turn;
+  Done done;
+  std::string events;
+};
+
+Heard heard(Engine& engine, const Talk& talk, const Request& rules) {
+  Heard h;
+  const auto reply = engine.reply({{"user", "abc abc abc"}}, talk, rules, [&](const Event& e) {
+    if (const auto* text = std::get_if<TextPiece>(&e)) h.events += "x" + text->text;
+    if (const auto* thought = std::get_if<ThoughtPiece>(&e)) h.events += "t" + thought->text;
+    if (const auto* call = std::get_if<CallPiece>(&e)) h.events += "c" + call->arguments;
+    return true;
+  });
+  EXPECT_TRUE(reply) << reply.error().text();
+  if (reply) h.turn = reply->turn, h.done = reply->done;
+  return h;
+}
+
+// Texts that can only be one make the answer repeat itself, so that drafts are tried in it.
+TEST(Speculation, UnderAConstraintWithToolsAndThoughtsAnswersAreThoseOfPlainDecoding) {
+  static const ModelFolder folder("e2b", true);
+  EngineOptions o = tiny(folder.path());
+  o.context = 1024;
+  o.chunk = 64;
+  const auto ahead = load_engine(o);
+  o.lookup = false;
+  const auto plain = load_engine(o);
+  Talk talk;
+  talk.tools =
+      R"([{"type":"function","function":{"name":"f","parameters":{"type":"object","properties":{"a":{"const":"abcabcabcabcabcabc"},"n":{"type":"integer"}},"required":["a"],"additionalProperties":false}}}])";
+  int accepted = 0, wrong = 0, calls = 0, thoughts = 0, texts = 0;
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    Request r;
+    r.sampling.seed = seed;
+    r.max_tokens = 120;
+    r.constraint = {
+        Constraint::Kind::JsonSchema,
+        R"({"type":"array","items":{"enum":["abcabcabcabc","abcabcabcxyz"]},"minItems":4,"maxItems":6})",
+        {}};
+    talk.think = seed % 2 == 0;
+    talk.thought_budget = 6;
+    if (talk.think) r.sampling.bias.emplace_back(ModelFolder::kThought, 1000.0F);
+    if (seed % 3 == 0) r.sampling.bias.emplace_back(ModelFolder::kCall, 20.0F);
+    talk.calls = seed % 6 == 1 ? Talk::Calls::Required : Talk::Calls::Auto;
+    const Heard a = heard(*ahead, talk, r), b = heard(*plain, talk, r);
+    EXPECT_EQ(a.turn, b.turn) << seed;
+    EXPECT_EQ(a.done.ids, b.done.ids) << seed;
+    EXPECT_EQ(a.done.reason, b.done.reason) << seed;
+    EXPECT_EQ(a.events, b.events) << seed;
+    EXPECT_EQ(b.done.drafted, 0);
+    accepted += a.done.accepted;
+    wrong += a.done.drafted - a.done.accepted;
+    calls += static_cast<int>(a.turn.calls.size());
+    thoughts += a.turn.thought.empty() ? 0 : 1;
+    texts += a.turn.text.empty() ? 0 : 1;
+  }
+  EXPECT_GT(accepted, 100);
+  EXPECT_GT(wrong, 0);
+  EXPECT_GT(calls, 10);
+  EXPECT_GT(thoughts, 5);
+  EXPECT_GE(texts, 3);
+}
+
 }  // namespace
 }  // namespace bezel::test

@@ -179,6 +179,20 @@ TEST(ChatTools, ResultsGoBackToTheModelUntilItAnswers) {
   EXPECT_EQ(again.turns(), chat.turns());
 }
 
+TEST(ChatTools, OfALongResultTheModelReadsTheBeginningAndIsTold) {
+  ScriptedEngine engine;
+  engine.says("", {{"call_0", "f", "{}"}});
+  engine.says("done");
+  Chat chat(engine);
+  std::string result(Chat::kMaxResultBytes - 1, 'x');
+  result += "\u00e9 and more";  // the limit lies inside this character
+  ASSERT_TRUE(
+      chat.ask("go", {}, go_on, [&](const ToolCall&) -> Result<std::string> { return result; }));
+  EXPECT_EQ(chat.turns()[2].text,
+            std::string(Chat::kMaxResultBytes - 1, 'x') +
+                fmt::format("\n[cut here: these are 65535 of {} bytes]", result.size()));
+}
+
 TEST(ChatTools, AModelThatCallsForEverIsStoppedAndLeavesNoOpenCall) {
   ScriptedEngine engine;
   for (int i = 0; i < 40; ++i) engine.says("", {{"c", "f", "{}"}});

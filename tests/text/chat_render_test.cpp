@@ -74,6 +74,24 @@ TEST(ChatRender, RandomConversationsAreThoseOfAnIndependentRenderer) {
   EXPECT_GT(errors, 5);
 }
 
+TEST(ChatRender, AThoughtBeforeATextAndItsCallIsPreservedThoughTheyAreSplit) {
+  Json request = {
+      {"messages",
+       {{{"role", "user"}, {"content", "one"}},
+        {{"role", "assistant"},
+         {"content", "Let me look."},
+         {"reasoning", "hm"},
+         {"tool_calls", {{{"id", "1"}, {"function", {{"name", "f"}, {"arguments", "{}"}}}}}}},
+        {{"role", "tool"}, {"tool_call_id", "1"}, {"content", "x"}},
+        {{"role", "assistant"}, {"content", "There."}},
+        {{"role", "user"}, {"content", "two"}}}},
+      {"kwargs", {{"enable_thinking", true}, {"preserve_thinking", true}}}};
+  const std::string thought = "<|channel>thought\nhm\n<channel|>Let me look.";
+  EXPECT_NE(prompt_of(request, PromptStyle::Gemma4Small, true).find(thought), std::string::npos);
+  request["kwargs"]["preserve_thinking"] = false;
+  EXPECT_EQ(prompt_of(request, PromptStyle::Gemma4Small, true).find("hm"), std::string::npos);
+}
+
 TEST(ChatRender, NothingPeopleWriteBecomesAControlToken) {
   const Tokenizer& t = *small_json();
   const auto markers = [&](const Json& request) {

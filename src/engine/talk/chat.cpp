@@ -1,5 +1,7 @@
 #include "bezel/chat.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/file.h"
@@ -61,6 +63,16 @@ const char* misplaced(const std::vector<Turn>& turns, const Turn& next) {
   return "the roles in \"turns\" must be user and assistant in turn, with tool after calls";
 }
 
+// A result as the model reads it.
+std::string shown(std::string result) {
+  if (result.size() <= Chat::kMaxResultBytes) return result;
+  std::size_t end = Chat::kMaxResultBytes;
+  while (end > 0 && (static_cast<unsigned char>(result[end]) & 0xC0U) == 0x80) --end;
+  const std::size_t all = result.size();
+  result.resize(end);
+  return result + fmt::format("\n[cut here: these are {} of {} bytes]", end, all);
+}
+
 }  // namespace
 
 std::vector<Turn> Chat::with_system(const std::vector<Turn>& turns) const {
@@ -89,7 +101,7 @@ Result<Done> Chat::ask(const std::string& text, const Request& rules, const OnEv
     for (const ToolCall& call : wanted) {
       const Result<std::string> result = call_tool(call);
       turns.push_back({.role = "tool",
-                       .text = result ? *result : "error: " + result.error().text(),
+                       .text = shown(result ? *result : "error: " + result.error().text()),
                        .call_id = call.id});
     }
   }

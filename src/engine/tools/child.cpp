@@ -46,10 +46,14 @@ class NoPipeSignal {
   sigset_t pipe_{}, before_{};
 };
 
-[[noreturn]] void become_shell(const char* command, int in, int out) {
+[[noreturn]] void become_shell(const char* command, int in, int out, bool show_errors) {
   ::setpgid(0, 0);
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
+  if (!show_errors) {
+    const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+    if (nowhere >= 0) ::dup2(nowhere, STDERR_FILENO);
+  }
   ::signal(SIGINT, SIG_DFL);
   ::signal(SIGPIPE, SIG_DFL);
   ::execl("/bin/sh", "sh", "-c", command, static_cast<char*>(nullptr));
@@ -58,7 +62,7 @@ class NoPipeSignal {
 
 }  // namespace
 
-Result<std::unique_ptr<Child>> Child::start(const std::string& command) {
+Result<std::unique_ptr<Child>> Child::start(const std::string& command, bool show_errors) {
   std::array<int, 2> in{}, out{};
   if (::pipe2(in.data(), O_CLOEXEC) != 0) return system_error("no pipe for the program");
   if (::pipe2(out.data(), O_CLOEXEC) != 0) {
@@ -67,7 +71,7 @@ Result<std::unique_ptr<Child>> Child::start(const std::string& command) {
     return error;
   }
   const pid_t pid = ::fork();
-  if (pid == 0) become_shell(command.c_str(), in[0], out[1]);
+  if (pid == 0) become_shell(command.c_str(), in[0], out[1], show_errors);
   const Error error = system_error("the program did not start");
   ::close(in[0]);
   ::close(out[1]);

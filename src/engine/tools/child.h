@@ -16,7 +16,8 @@ namespace bezel {
 // it. Ends with this object: its input is closed, then it is asked to end, then killed.
 class Child {
  public:
-  static Result<std::unique_ptr<Child>> start(const std::string& command);
+  // `show_errors`: its standard error is ours; otherwise it is dropped.
+  static Result<std::unique_ptr<Child>> start(const std::string& command, bool show_errors);
   ~Child();
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;

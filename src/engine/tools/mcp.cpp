@@ -142,8 +142,8 @@ class McpTools final : public Tools {
 
 }  // namespace
 
-Result<std::unique_ptr<Tools>> mcp_tools(const std::string& command) {
-  auto child = Child::start(command);
+Result<std::unique_ptr<Tools>> mcp_tools(const std::string& command, bool show_errors) {
+  auto child = Child::start(command, show_errors);
   if (!child) return Error{child.error().code, child.error().what, command};
   auto tools = std::make_unique<McpTools>(*std::move(child), command);
   BEZEL_DO(tools->begin());

@@ -47,6 +47,9 @@ class Automaton {
     return find_next(state, byte);
   }
   bool accepts(State state) const { return memory_[state].accepts; }
+  // A bit for every byte that may lead on, perhaps for more than do.
+  using Bytes = std::array<std::uint64_t, 4>;
+  const Bytes& may(State state) const { return memory_[state].may; }
   FreeText free_text(State state) const;
   std::size_t size() const { return memory_.size(); }  // states found so far
   // Some state had more threads than kMaxThreads, which ended it.
@@ -69,10 +72,11 @@ class Automaton {
     for (std::uint32_t i = 0; i < m.count; ++i) each(threads_[m.from + i]);
   }
   virtual Thread first() = 0;
-  // Bytes that may lead on, perhaps more than do: it saves trying the others.
-  using Bytes = std::array<std::uint64_t, 4>;
   static constexpr Bytes kAllBytes = {~0ULL, ~0ULL, ~0ULL, ~0ULL};
-  virtual Bytes may_of(Thread) const { return kAllBytes; }
+  static void set_byte(Bytes& bytes, std::uint8_t byte) {
+    bytes[byte >> 6U] |= std::uint64_t{1} << (byte & 63U);
+  }
+  virtual Bytes may_of(Thread) const { return kAllBytes; }  // saves trying the others
   virtual void step(Thread thread, std::uint8_t byte, std::vector<Thread>& out) = 0;
   virtual bool accepting(Thread thread) const = 0;
   virtual FreeText free_of(Thread) const { return {}; }

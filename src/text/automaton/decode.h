@@ -20,5 +20,16 @@ Decoded decode(std::uint32_t decoder, std::uint8_t byte, bool json, std::uint8_t
 
 // 0 to 15, or -1 when the character is no hexadecimal digit.
 int hex_digit(std::uint32_t c);
+// The value of n hexadecimal digits, each asked of `next`; -1 when one is none.
+template <class Next>
+std::int64_t hex_value(int n, const Next& next) {
+  std::int64_t value = 0;
+  for (int i = 0; i < n; ++i) {
+    const int digit = hex_digit(next());
+    if (digit < 0) return -1;
+    value = value * 16 + digit;
+  }
+  return value;
+}
 
 }  // namespace bezel

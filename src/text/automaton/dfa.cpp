@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <span>
 #include <string>
 
 #include "base/utf8.h"
@@ -185,19 +186,41 @@ Result<Dfa> combine(const std::vector<const Dfa*>& parts,
   return Combiner(parts, decide).run();
 }
 
+namespace {
+
+// The states from which edges lead to a state, once for every edge. In one list: automata of
+// formats have ten thousands of states.
+class Predecessors {
+ public:
+  explicit Predecessors(const Dfa& dfa) : first_(dfa.states.size() + 2) {
+    for (const Dfa::State& s : dfa.states)
+      for (const CodeEdge& e : s.edges) ++first_[e.to + 2];
+    for (std::size_t i = 2; i < first_.size(); ++i) first_[i] += first_[i - 1];
+    from_.resize(first_.back());
+    for (std::uint32_t i = 0; i < dfa.states.size(); ++i)
+      for (const CodeEdge& e : dfa.states[i].edges) from_[first_[e.to + 1]++] = i;
+  }
+  std::span<const std::uint32_t> of(std::uint32_t state) const {
+    return std::span(from_).subspan(first_[state], first_[state + 1] - first_[state]);
+  }
+
+ private:
+  std::vector<std::uint32_t> first_, from_;
+};
+
+}  // namespace
+
 bool trim(Dfa& dfa) {
   const std::size_t n = dfa.states.size();
-  std::vector<std::vector<std::uint32_t>> back(n);
+  const Predecessors back(dfa);
   std::vector<bool> useful(n);
   std::vector<std::uint32_t> todo;
-  for (std::uint32_t i = 0; i < n; ++i) {
-    for (const CodeEdge& e : dfa.states[i].edges) back[e.to].push_back(i);
+  for (std::uint32_t i = 0; i < n; ++i)
     if (dfa.states[i].accept != 0) todo.push_back(i), useful[i] = true;
-  }
   while (!todo.empty()) {
     const std::uint32_t at = todo.back();
     todo.pop_back();
-    for (const std::uint32_t from : back[at])
+    for (const std::uint32_t from : back.of(at))
       if (!useful[from]) todo.push_back(from), useful[from] = true;
   }
   if (n == 0 || !useful[0]) {
@@ -225,11 +248,10 @@ std::vector<std::uint64_t> count_texts(const Dfa& dfa) {
   const std::size_t n = dfa.states.size();
   std::vector<std::uint64_t> counts(n, kMany);
   std::vector<std::size_t> open(n);
-  std::vector<std::vector<std::uint32_t>> back(n);
+  const Predecessors back(dfa);
   std::vector<std::uint32_t> ready;
   for (std::uint32_t i = 0; i < n; ++i) {
     open[i] = dfa.states[i].edges.size();
-    for (const CodeEdge& e : dfa.states[i].edges) back[e.to].push_back(i);
     if (open[i] == 0) ready.push_back(i);
   }
   while (!ready.empty()) {  // states on no cycle, from the ends backwards
@@ -239,7 +261,7 @@ std::vector<std::uint64_t> count_texts(const Dfa& dfa) {
     for (const CodeEdge& e : dfa.states[at].edges)
       sum = std::min(kMany, sum + std::min(kMany, counts[e.to]) * (e.hi - e.lo + 1));
     counts[at] = sum;
-    for (const std::uint32_t from : back[at])
+    for (const std::uint32_t from : back.of(at))
       if (--open[from] == 0) ready.push_back(from);
   }
   return counts;

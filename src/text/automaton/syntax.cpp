@@ -261,14 +261,13 @@ class Parser {
   }
 
   Result<std::uint32_t> hex(int n) {
-    std::uint32_t value = 0;
-    for (int i = 0; i < n; ++i) {
-      const int digit = hex_digit(peek());
-      if (digit < 0) return fail("a wrong hexadecimal escape");
-      value = value * 16 + static_cast<std::uint32_t>(digit);
-      ++at_;
-    }
-    return value;
+    const std::int64_t value = hex_value(n, [&] {
+      const auto c = peek();
+      if (hex_digit(c) >= 0) ++at_;
+      return c;
+    });
+    if (value < 0) return fail("a wrong hexadecimal escape");
+    return static_cast<std::uint32_t>(value);
   }
 
   Result<std::uint32_t> unicode() {

@@ -28,6 +28,7 @@ struct Message {
   Json content;
   std::string thought;
   std::vector<ToolCall> calls;
+  bool before_calls = false;  // set by the cure: the next message has this one's calls
   std::vector<ToolResponse> responses;
   // Of a tool message:
   Json call_id;            // which call it answers; null when the request has none

@@ -96,6 +96,7 @@ void split_texts_from_calls(std::vector<Message>& messages) {
       out.push_back(std::move(text));
     } else {
       text.thought = std::exchange(m.thought, "");
+      text.before_calls = true;
       out.push_back(std::move(text));
       out.push_back(std::move(m));
     }

@@ -157,7 +157,8 @@ class Gemma4 {
       out_.text("\n");
     }
     const bool calls = !m.calls.empty();
-    if (!m.thought.empty() && (!has_user_ || i > last_user_ || (c_.thinking.preserve && calls))) {
+    const bool kept = c_.thinking.preserve && (calls || m.before_calls);
+    if (!m.thought.empty() && (!has_user_ || i > last_user_ || kept)) {
       out_.marker("<|channel>");
       out_.text("thought\n" + m.thought + "\n");
       out_.marker("<channel|>");

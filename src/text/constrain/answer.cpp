@@ -78,6 +78,21 @@ class AnswerMachine final : public Automaton {
       out.push_back(thread_of({kAfter, 0, 0}));
   }
 
+  Bytes may_of(Thread thread) const override {
+    const Place& p = places_[thread];
+    Bytes bytes{};
+    if (p.stage == kContent) return content_->may(p.at);
+    if (p.stage == kArguments) {
+      bytes = arguments_[p.tool]->may(p.at);
+      set_byte(bytes, kCallEndMark);
+      return bytes;
+    }
+    const std::string* head = p.stage == kHead ? &parts_->tools[p.tool].head : nullptr;
+    if (head == nullptr || p.at == head->size()) return kAllBytes;
+    set_byte(bytes, static_cast<std::uint8_t>((*head)[p.at]));
+    return bytes;
+  }
+
   bool accepting(Thread thread) const override {
     const Place& p = places_[thread];
     const bool may_talk = parts_->calls != AnswerRules::Calls::Required;

@@ -1,5 +1,6 @@
 // What an answer must look like, compiled: an automaton over its bytes.
 #pragma once
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,7 +38,8 @@ Result<LanguagePtr> grammar(std::string_view text);
 
 inline constexpr std::size_t kMaxStates = 200000;  // then an automaton is built anew
 
-// A place in an answer, byte by byte.
+// A place in an answer, byte by byte. What it keeps only grows, so that it can go back to a place
+// at no cost.
 class Walk {
  public:
   explicit Walk(LanguagePtr language);
@@ -47,41 +49,63 @@ class Walk {
   bool push(std::uint8_t byte);
   // Pushes bytes until one does not fit; gives how many did.
   std::size_t push(std::string_view bytes);
-  bool can_end() const { return automaton_->accepts(state_); }
+  // Pushes all bytes, or none: false when one does not fit. The cost does not depend on what was
+  // pushed before.
+  bool push_all(std::string_view bytes);
+  // Whether push_all would.
+  bool fits(std::string_view bytes);
+  bool can_end() const { return automaton_->accepts(at_.state); }
 
   Automaton& automaton() const { return *automaton_; }
   const std::shared_ptr<Automaton>& shared() const { return automaton_; }
-  Automaton::State state() const { return state_; }
+  Automaton::State state() const { return at_.state; }
   // Keys of the object in which the next key is being written, or may begin; and what stands of
   // it. Nothing when no key comes next.
   struct Keys {
-    const std::vector<std::string>* taken = nullptr;
-    std::string begun;    // decoded
-    bool open = false;    // the key's quote is written
-    bool broken = false;  // `begun` ends inside a character or an escape
+    std::vector<std::string_view> taken;  // until the walk goes back
+    std::string begun;                    // decoded
+    bool open = false;                    // the key's quote is written
+    bool broken = false;                  // `begun` ends inside a character or an escape
   };
   Keys keys() const;
 
  private:
+  static constexpr std::uint32_t kNone = 0xFFFFFFFFU;
   struct Level {
     bool object = false;
-    std::vector<std::string> keys;  // those that the automaton does not know itself
+    std::uint32_t outer = kNone, last_key = kNone;  // the level around it; in keys_
   };
+  struct Key {  // that the automaton does not know itself
+    std::string text;
+    std::uint32_t level = kNone, before = kNone;  // the key before it in the same object
+  };
+  struct Place {
+    Automaton::State state = Automaton::kDead;
+    std::size_t length = 0;       // of all_
+    std::size_t mark_end = 0;     // behind the last quote mark
+    std::size_t string_from = 0;  // behind the quote of the open string
+    std::uint32_t level = kNone;  // the innermost
+    std::size_t levels = 0, keys = 0;
+    bool in_string = false, escaped = false, is_key = false, key_next = false;
+  };
+  bool step(std::uint8_t byte);
+  void back_to(const Place& place);
+  std::string_view open_string() const { return std::string_view(all_).substr(at_.string_from); }
+  std::vector<std::string_view> taken() const;
   bool closes_string(Automaton::State& next);
-  bool key_can_close(Automaton::State state, const std::string& text) const;
+  bool key_can_close(Automaton::State state, const std::string& text,
+                     const std::vector<std::string_view>& taken) const;
   bool keeps_keys_apart(Automaton::State next, std::uint8_t byte) const;
   void track(std::uint8_t byte, bool known_key);
   void renew();
 
   LanguagePtr language_;
   std::shared_ptr<Automaton> automaton_;
-  Automaton::State state_ = Automaton::kDead;
-  std::string all_;     // everything so far, to find the way again in a new automaton
-  std::string marked_;  // since the last quote mark
-  // JSON only
+  std::string all_;  // everything so far
+  // JSON only: all arrays and objects so far, and keys
   std::vector<Level> levels_;
-  std::string raw_;  // of the open string
-  bool in_string_ = false, escaped_ = false, is_key_ = false, key_next_ = false;
+  std::deque<Key> keys_;
+  Place at_;
 };
 
 }  // namespace bezel::constrain

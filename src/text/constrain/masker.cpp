@@ -20,25 +20,43 @@ Masks::Masks(std::shared_ptr<const Vocabulary> vocabulary, LanguagePtr language,
 Walk Masks::start() {
   if (automaton_->size() > kMaxStates / 2) {
     automaton_ = language_->automaton();
-    known_.clear();
+    forget();
   }
   return Walk(language_, automaton_);
 }
 
-std::shared_ptr<const Words> Masks::of(const Walk& walk) {
+std::shared_ptr<const Words> Masks::of(Walk& walk) {
   if (automaton_ != walk.shared()) {  // the walk has begun a new one
     automaton_ = walk.shared();
-    known_.clear();
+    forget();
   }
   const Automaton::State state = walk.state();
   if (const auto at = known_.find(state); at != known_.end())
     return without_second_keys(walk, at->second);
-  if (known_.size() >= kMaxMasks) known_.clear();
-  return without_second_keys(walk, known_[state] = made(*automaton_, state));
+  if (known_.size() >= kMaxMasks) forget();
+  return without_second_keys(walk, known_[state] = found(state));
 }
 
-std::shared_ptr<const Words> Masks::made(Automaton& automaton, Automaton::State state) const {
-  const FreeText text = automaton.free_text(state);
+void Masks::forget() {
+  known_.clear();
+  by_end_.clear();
+}
+
+// Inside JSON strings that may end and still have room for any piece, only what comes behind the
+// string makes a difference.
+std::shared_ptr<const Words> Masks::found(Automaton::State state) {
+  const FreeText text = automaton_->free_text(state);
+  const bool same =
+      text.kind == FreeText::Kind::All && text.uniform && text.wanted == 0 &&
+      (text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest()));
+  if (!same) return made(*automaton_, state, text);
+  auto& words = by_end_[automaton_->next(state, '"')];
+  if (words == nullptr) words = made(*automaton_, state, text);
+  return words;
+}
+
+std::shared_ptr<const Words> Masks::made(Automaton& automaton, Automaton::State state,
+                                         const FreeText& text) const {
   auto words = std::make_shared<Words>();
   if (text.kind != FreeText::Kind::None) {
     strings(automaton, state, text, *words);
@@ -61,15 +79,14 @@ std::shared_ptr<const Words> Masks::made(Automaton& automaton, Automaton::State 
 // Inside a string where any characters may follow: the plain pieces are known beforehand.
 void Masks::strings(Automaton& automaton, Automaton::State state, const FreeText& text,
                     Words& words) const {
-  const auto kLongest = static_cast<std::int64_t>(Vocabulary::kLongest);
-  const bool endless = text.room < 0 || text.room >= kLongest;  // every plain piece fits
+  // whether every piece has room
   const bool wide = text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest());
-  const auto room = static_cast<std::size_t>(endless ? kLongest : text.room);
+  const std::size_t room = wide ? Vocabulary::kLongest : static_cast<std::size_t>(text.room);
   words = vocabulary_->plain(room);
   const auto add = [&](std::span<const Tree::Entry> entries) {
     for (const Tree::Entry& e : entries) set_bit(words, e.id);
   };
-  if (text.kind == FreeText::Kind::Some && !endless) {
+  if (text.kind == FreeText::Kind::Some && !wide) {
     vocabulary_->all().walk(automaton, state, add);
     return;
   }
@@ -97,10 +114,10 @@ void Masks::strings(Automaton& automaton, Automaton::State state, const FreeText
 }
 
 // No object gets a key twice: what would close one that is taken is left out.
-std::shared_ptr<const Words> Masks::without_second_keys(const Walk& walk,
+std::shared_ptr<const Words> Masks::without_second_keys(Walk& walk,
                                                         std::shared_ptr<const Words> words) const {
   const Walk::Keys keys = walk.keys();
-  if (keys.taken == nullptr) return words;
+  if (keys.taken.empty()) return words;
   std::shared_ptr<Words> fewer;
   const auto leave_out = [&](TokenId id) {
     if (!has_bit(fewer == nullptr ? *words : *fewer, id)) return;
@@ -109,14 +126,12 @@ std::shared_ptr<const Words> Masks::without_second_keys(const Walk& walk,
   };
   const auto try_out = [&](TokenId id) {
     if (!has_bit(*words, id)) return;
-    Walk trial = walk;
-    const std::string_view bytes = vocabulary_->bytes_of(id);
-    if (trial.push(bytes) != bytes.size()) leave_out(id);
+    if (!walk.fits(vocabulary_->bytes_of(id))) leave_out(id);
   };
   if (keys.open && !keys.broken) {
-    for (const std::string& key : *keys.taken) {
-      if (key.compare(0, keys.begun.size(), keys.begun) != 0) continue;
-      std::string rest = key.substr(keys.begun.size());
+    for (const std::string_view key : keys.taken) {
+      if (key.substr(0, keys.begun.size()) != keys.begun) continue;
+      std::string rest(key.substr(keys.begun.size()));
       vocabulary_->all().along(rest, [&](std::span<const Tree::Entry> entries) {
         for (const Tree::Entry& e : entries) try_out(e.id);
       });
@@ -135,11 +150,7 @@ bool Masker::accept(TokenId id) {
   if (std::find(ends.begin(), ends.end(), id) != ends.end()) return walk_.can_end();
   if (id < 0 || static_cast<std::size_t>(id) >= masks_->vocabulary().size()) return false;
   const std::string_view bytes = masks_->vocabulary().bytes_of(id);
-  if (bytes.empty()) return false;
-  Walk further = walk_;
-  if (further.push(bytes) != bytes.size()) return false;
-  walk_ = std::move(further);
-  return true;
+  return !bytes.empty() && walk_.push_all(bytes);
 }
 
 }  // namespace bezel::constrain

@@ -21,13 +21,16 @@ class Masks {
   const std::vector<TokenId>& ends() const { return ends_; }
   Walk start();  // a new automaton is begun when the last one has grown large
   // A bit for every id that may come next. The words stay as they are while somebody holds them.
-  std::shared_ptr<const Words> of(const Walk& walk);
+  std::shared_ptr<const Words> of(Walk& walk);
 
  private:
-  std::shared_ptr<const Words> made(Automaton& automaton, Automaton::State state) const;
+  void forget();
+  std::shared_ptr<const Words> found(Automaton::State state);
+  std::shared_ptr<const Words> made(Automaton& automaton, Automaton::State state,
+                                    const FreeText& text) const;
   void strings(Automaton& automaton, Automaton::State state, const FreeText& text,
                Words& words) const;
-  std::shared_ptr<const Words> without_second_keys(const Walk& walk,
+  std::shared_ptr<const Words> without_second_keys(Walk& walk,
                                                    std::shared_ptr<const Words> words) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
@@ -35,6 +38,8 @@ class Masks {
   std::vector<TokenId> ends_;
   std::shared_ptr<Automaton> automaton_;  // of the masks
   std::unordered_map<Automaton::State, std::shared_ptr<const Words>> known_;
+  // of strings with room for any piece, by the state behind their end
+  std::unordered_map<Automaton::State, std::shared_ptr<const Words>> by_end_;
 };
 
 // One answer's place in its language, id by id.

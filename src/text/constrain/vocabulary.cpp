@@ -33,6 +33,19 @@ Tree::Tree(std::vector<Text> texts) {
     depth_ = std::max(depth_, t.bytes.size());
   }
   close_to(0);
+  index();
+}
+
+void Tree::index() {
+  for (std::uint32_t i = 0; i < nodes_.size(); i = nodes_[i].end) {
+    Branch& branch = branches_[nodes_[i].byte];
+    branch.node = i;
+    if (nodes_[i].end == i + 1) continue;
+    branch.below = static_cast<std::uint32_t>(seconds_.size());
+    seconds_.resize(seconds_.size() + 256, kNone);
+    for (std::uint32_t k = i + 1; k < nodes_[i].end; k = nodes_[k].end)
+      seconds_[branch.below + nodes_[k].byte] = k;
+  }
 }
 
 std::vector<Automaton::State>& Tree::path_of(Automaton::State state) const {
@@ -141,6 +154,7 @@ struct Vocabulary::Sorted {
       ++codes;
     }
     if (i == s.size()) {
+      longest = std::max<std::size_t>(longest, codes);
       set_bit(plain[std::min<std::size_t>(codes, kLongest)], id);
       return;
     }

@@ -2,6 +2,8 @@
 // for a tokenizer; read-only afterwards.
 #pragma once
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -41,17 +43,20 @@ class Tree {
   template <class Each>
   void walk(Automaton& automaton, Automaton::State state, const Each& each) const {
     std::vector<Automaton::State>& path = path_of(state);
-    for (std::size_t i = 0; i < nodes_.size();) {
-      const Node& n = nodes_[i];
-      const Automaton::State to = automaton.next(path[n.depth], n.byte);
-      if (to == Automaton::kDead) {
-        i = n.end;
-        continue;
-      }
-      path[n.depth + 1U] = to;
+    // The first two bytes by tables: their nodes are many, and far apart.
+    for_each_byte(automaton.may(state), [&](std::uint8_t first) {
+      const Branch& branch = branches_[first];
+      if (branch.node == kNone) return;
+      path[1] = automaton.next(state, first);
+      if (path[1] == Automaton::kDead) return;
+      const Node& n = nodes_[branch.node];
       if (n.count > 0) each(std::span(entries_).subspan(n.first, n.count));
-      ++i;
-    }
+      if (branch.below == kNone) return;
+      for_each_byte(automaton.may(path[1]), [&](std::uint8_t second) {
+        const std::uint32_t at = seconds_[branch.below + second];
+        if (at != kNone) walk_below(automaton, at, path, each);
+      });
+    });
   }
   // Calls `each` with the entries of every text that `bytes` begins with.
   template <class Each>
@@ -76,8 +81,40 @@ class Tree {
     std::uint16_t depth;
     std::uint8_t byte;
   };
+  static constexpr std::uint32_t kNone = 0xFFFFFFFFU;
+  struct Branch {
+    std::uint32_t node = kNone;   // of a first byte
+    std::uint32_t below = kNone;  // where its 256 second bytes are in `seconds_`
+  };
+  // `bytes` is a copy: the automaton's own moves when it finds a state.
+  template <class Each>
+  static void for_each_byte(Automaton::Bytes bytes, const Each& each) {
+    for (std::size_t w = 0; w < bytes.size(); ++w)
+      for (std::uint64_t left = bytes[w]; left != 0; left &= left - 1)
+        each(static_cast<std::uint8_t>(w * 64 + static_cast<unsigned>(std::countr_zero(left))));
+  }
+  // A node and all below it.
+  template <class Each>
+  void walk_below(Automaton& automaton, std::size_t i, std::vector<Automaton::State>& path,
+                  const Each& each) const {
+    for (const std::size_t end = nodes_[i].end; i < end;) {
+      const Node& n = nodes_[i];
+      const Automaton::State to = automaton.next(path[n.depth], n.byte);
+      if (to == Automaton::kDead) {
+        i = n.end;
+        continue;
+      }
+      path[n.depth + 1U] = to;
+      if (n.count > 0) each(std::span(entries_).subspan(n.first, n.count));
+      ++i;
+    }
+  }
   std::vector<Automaton::State>& path_of(Automaton::State state) const;
+  void index();
+
   std::vector<Node> nodes_;
+  std::array<Branch, 256> branches_{};
+  std::vector<std::uint32_t> seconds_;
   std::vector<Entry> entries_;
   std::size_t depth_ = 0;
 };
@@ -100,7 +137,7 @@ class Vocabulary {
   const Words& plain(std::size_t length) const { return plain_[std::min(length, kLongest)]; }
   // Of the other pieces: those that are such characters and then a tail; by their tails.
   const Tree& tails() const { return tails_; }
-  // At least the code points of every piece that has a tail.
+  // At least the code points of every piece that is plain or has a tail; kLongest at most.
   std::size_t longest() const { return longest_; }
   // And those that are not whole characters.
   const Tree& pieces() const { return pieces_; }

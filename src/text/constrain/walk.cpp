@@ -27,25 +27,33 @@ Walk::Walk(LanguagePtr language) : Walk(language, language->automaton()) {}
 
 Walk::Walk(LanguagePtr language, std::shared_ptr<Automaton> automaton)
     : language_(std::move(language)), automaton_(std::move(automaton)) {
-  state_ = automaton_->start();
+  at_.state = automaton_->start();
+}
+
+std::vector<std::string_view> Walk::taken() const {
+  std::vector<std::string_view> out;
+  if (at_.level == kNone) return out;
+  for (std::uint32_t k = levels_[at_.level].last_key; k != kNone; k = keys_[k].before)
+    out.push_back(keys_[k].text);
+  return out;
 }
 
 // Whether the string that a quote ends here may end so; then `next` also knows what it said.
 bool Walk::closes_string(Automaton::State& next) {
   const bool waits = automaton_->waits_for_text(next);
-  if (!is_key_ && !waits) return true;
+  if (!at_.is_key && !waits) return true;
   bool broken = false;
-  const std::string text = decoded(raw_, broken);
+  const std::string text = decoded(open_string(), broken);
   if (waits) next = automaton_->remember(next, text);
-  if (!is_key_ || levels_.empty()) return next != Automaton::kDead;
-  const auto& keys = levels_.back().keys;
+  if (!at_.is_key || at_.level == kNone) return next != Automaton::kDead;
+  const auto keys = taken();
   return std::find(keys.begin(), keys.end(), text) == keys.end();
 }
 
 // Whether a key that stands at `text` can become one that is not taken. Only the ways along taken
 // keys need a look.
-bool Walk::key_can_close(Automaton::State state, const std::string& text) const {
-  const auto& taken = levels_.back().keys;
+bool Walk::key_can_close(Automaton::State state, const std::string& text,
+                         const std::vector<std::string_view>& taken) const {
   if (automaton_->next(state, '"') != Automaton::kDead &&
       std::find(taken.begin(), taken.end(), text) == taken.end())
     return true;
@@ -56,66 +64,72 @@ bool Walk::key_can_close(Automaton::State state, const std::string& text) const 
     const Automaton::State to = automaton_->next(state, static_cast<std::uint8_t>(byte));
     if (to == Automaton::kDead) continue;
     longer.back() = static_cast<char>(byte);
-    const bool apart = std::none_of(taken.begin(), taken.end(), [&](const std::string& key) {
-      return key.compare(0, longer.size(), longer) == 0;
+    const bool apart = std::none_of(taken.begin(), taken.end(), [&](std::string_view key) {
+      return key.substr(0, longer.size()) == longer;
     });
-    if (apart || key_can_close(to, longer)) return true;
+    if (apart || key_can_close(to, longer, taken)) return true;
   }
   return false;
 }
 
 // Whether a key that this byte begins or goes on with can become one that is not taken.
 bool Walk::keeps_keys_apart(Automaton::State next, std::uint8_t byte) const {
-  if (levels_.empty() || levels_.back().keys.empty()) return true;
+  if (at_.level == kNone || levels_[at_.level].last_key == kNone) return true;
   std::string text;
-  if (in_string_ && is_key_) {
+  if (at_.in_string && at_.is_key) {
     bool broken = false;
-    std::string raw = raw_;
+    std::string raw(open_string());
     raw.push_back(static_cast<char>(byte));
     text = decoded(raw, broken);
     if (broken) return true;
-  } else if (in_string_ || !key_next_ || byte != '"') {
+  } else if (at_.in_string || !at_.key_next || byte != '"') {
     return true;
   }
-  const auto& taken = levels_.back().keys;
-  const bool along = std::any_of(taken.begin(), taken.end(), [&](const std::string& key) {
-    return key.compare(0, text.size(), text) == 0;
+  const auto keys = taken();
+  const bool along = std::any_of(keys.begin(), keys.end(), [&](std::string_view key) {
+    return key.substr(0, text.size()) == text;
   });
-  return !along || key_can_close(next, text);
+  return !along || key_can_close(next, text, keys);
 }
 
+// Called before the byte is added to all_.
 void Walk::track(std::uint8_t byte, bool known_key) {
-  if (in_string_) {
-    if (byte != '"' || escaped_) {
-      raw_.push_back(static_cast<char>(byte));
-      escaped_ = byte == '\\' && !escaped_;
+  if (at_.in_string) {
+    if (byte != '"' || at_.escaped) {
+      at_.escaped = byte == '\\' && !at_.escaped;
       return;
     }
-    in_string_ = false;
-    bool broken = false;
-    if (is_key_ && !known_key) levels_.back().keys.push_back(decoded(raw_, broken));
-    is_key_ = key_next_ = false;
+    at_.in_string = false;
+    if (at_.is_key && !known_key) {
+      bool broken = false;
+      Level& level = levels_[at_.level];
+      const auto number = static_cast<std::uint32_t>(keys_.size());
+      keys_.push_back({decoded(open_string(), broken), at_.level, level.last_key});
+      level.last_key = number;
+    }
+    at_.is_key = at_.key_next = false;
     return;
   }
   switch (byte) {
     case '"':
-      in_string_ = true;
-      escaped_ = false;
-      raw_.clear();
-      is_key_ = key_next_ && !levels_.empty();
+      at_.in_string = true;
+      at_.escaped = false;
+      at_.string_from = all_.size() + 1;
+      at_.is_key = at_.key_next && at_.level != kNone;
       break;
     case '{':
     case '[':
-      levels_.push_back({byte == '{', {}});
-      key_next_ = byte == '{';
+      levels_.push_back({byte == '{', at_.level, kNone});
+      at_.level = static_cast<std::uint32_t>(levels_.size() - 1);
+      at_.key_next = byte == '{';
       break;
     case '}':
     case ']':
-      if (!levels_.empty()) levels_.pop_back();
-      key_next_ = false;
+      if (at_.level != kNone) at_.level = levels_[at_.level].outer;
+      at_.key_next = false;
       break;
     case ',':
-      key_next_ = !levels_.empty() && levels_.back().object;
+      at_.key_next = at_.level != kNone && levels_[at_.level].object;
       break;
     default:
       break;
@@ -125,29 +139,43 @@ void Walk::track(std::uint8_t byte, bool known_key) {
 // The way again from the start, in an automaton that has found nothing yet.
 void Walk::renew() {
   Walk fresh(language_);
-  const std::string all = std::move(all_);
-  fresh.push(all);
+  for (const char c : all_) fresh.step(static_cast<std::uint8_t>(c));
   *this = std::move(fresh);
+}
+
+bool Walk::step(std::uint8_t byte) {
+  Automaton::State next = automaton_->next(at_.state, byte);
+  if (next == Automaton::kDead) return false;
+  if (byte == kQuoteMark && automaton_->waits_for_text(next))
+    next = automaton_->remember(next, all_.substr(at_.mark_end));
+  if (language_->json() && automaton_->tracks(next)) {
+    const bool closes = at_.in_string && byte == '"' && !at_.escaped;
+    if (closes ? !closes_string(next) : !keeps_keys_apart(next, byte)) return false;
+    track(byte, at_.in_string && at_.is_key && automaton_->knows_key(at_.state));
+  }
+  all_.push_back(static_cast<char>(byte));
+  if (byte == kQuoteMark) at_.mark_end = all_.size();
+  at_.state = next;
+  at_.length = all_.size();
+  at_.levels = levels_.size();
+  at_.keys = keys_.size();
+  return true;
+}
+
+void Walk::back_to(const Place& place) {
+  at_ = place;
+  all_.resize(place.length);
+  levels_.resize(place.levels);
+  while (keys_.size() > place.keys) {
+    const Key& last = keys_.back();
+    if (last.level < levels_.size()) levels_[last.level].last_key = last.before;
+    keys_.pop_back();
+  }
 }
 
 bool Walk::push(std::uint8_t byte) {
   if (automaton_->size() > kMaxStates) renew();
-  Automaton::State next = automaton_->next(state_, byte);
-  if (next == Automaton::kDead) return false;
-  if (byte == kQuoteMark) {
-    if (automaton_->waits_for_text(next)) next = automaton_->remember(next, marked_);
-    marked_.clear();
-  } else if (byte < 0xF8) {
-    marked_.push_back(static_cast<char>(byte));
-  }
-  if (language_->json() && automaton_->tracks(next)) {
-    const bool closes = in_string_ && byte == '"' && !escaped_;
-    if (closes ? !closes_string(next) : !keeps_keys_apart(next, byte)) return false;
-    track(byte, in_string_ && is_key_ && automaton_->knows_key(state_));
-  }
-  all_.push_back(static_cast<char>(byte));
-  state_ = next;
-  return true;
+  return step(byte);
 }
 
 std::size_t Walk::push(std::string_view bytes) {
@@ -156,13 +184,31 @@ std::size_t Walk::push(std::string_view bytes) {
   return bytes.size();
 }
 
+bool Walk::push_all(std::string_view bytes) {
+  if (automaton_->size() > kMaxStates) renew();
+  const Place before = at_;
+  for (const char c : bytes) {
+    if (step(static_cast<std::uint8_t>(c))) continue;
+    back_to(before);
+    return false;
+  }
+  return true;
+}
+
+bool Walk::fits(std::string_view bytes) {
+  const Place before = at_;
+  const bool all = std::all_of(bytes.begin(), bytes.end(),
+                               [&](char c) { return step(static_cast<std::uint8_t>(c)); });
+  back_to(before);
+  return all;
+}
+
 Walk::Keys Walk::keys() const {
   Keys k;
-  if (levels_.empty() || !levels_.back().object || levels_.back().keys.empty()) return k;
-  if (in_string_ && !is_key_) return k;
-  k.taken = &levels_.back().keys;
-  k.open = in_string_;
-  if (in_string_) k.begun = decoded(raw_, k.broken);
+  if (at_.level == kNone || !levels_[at_.level].object || (at_.in_string && !at_.is_key)) return k;
+  k.taken = taken();
+  k.open = at_.in_string;
+  if (at_.in_string && !k.taken.empty()) k.begun = decoded(open_string(), k.broken);
   return k;
 }
 

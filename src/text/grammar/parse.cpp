@@ -314,14 +314,10 @@ class Parser {
   }
 
   Result<std::uint32_t> hex(int n) {
-    std::uint32_t value = 0;
-    for (int i = 0; i < n; ++i) {
-      const int digit = hex_digit(next());
-      if (digit < 0) return fail("a wrong hexadecimal escape");
-      value = value * 16 + static_cast<std::uint32_t>(digit);
-    }
+    const std::int64_t value = hex_value(n, [&] { return next(); });
+    if (value < 0) return fail("a wrong hexadecimal escape");
     if (value > kLastCode) return fail("a code point past U+10FFFF");
-    return value;
+    return static_cast<std::uint32_t>(value);
   }
 
   std::vector<std::uint32_t> text_;

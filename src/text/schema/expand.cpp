@@ -186,7 +186,7 @@ bool Expander::possible(const Alternative& a, int depth) {
 bool Expander::concerns(const KeyRule& rule, const std::string& name) const {
   if (std::find(rule.names.begin(), rule.names.end(), name) != rule.names.end()) return false;
   return std::all_of(rule.texts.begin(), rule.texts.end(), [&](const auto& t) {
-    return document_.automata[static_cast<std::size_t>(t.first)].accepts(name) == t.second;
+    return document_.automata[static_cast<std::size_t>(t.first)]->accepts(name) == t.second;
   });
 }
 
@@ -208,7 +208,7 @@ Result<Dfa> Expander::texts_of(const StringRule& rule) const {
   std::uint32_t wanted = 1;
   for (std::size_t i = 0; i < rule.texts.size(); ++i) {
     const auto& [automaton, accepts] = rule.texts[i];
-    parts.push_back(&document_.automata[static_cast<std::size_t>(automaton)]);
+    parts.push_back(document_.automata[static_cast<std::size_t>(automaton)].get());
     if (accepts) wanted |= 2U << i;
   }
   if (any_length && parts.size() == 2 && wanted == 3) return *parts[1];
@@ -236,14 +236,14 @@ Result<int> Expander::language(NodeId names) {
     return Error{texts.error().code, texts.error().what,
                  texts.error().where.empty() ? node(names).pointer : texts.error().where};
   const int number = static_cast<int>(document_.automata.size());
-  document_.automata.push_back(*std::move(texts));
+  document_.automata.push_back(std::make_shared<const Dfa>(*std::move(texts)));
   languages_[names] = number;
   return number;
 }
 
 int Expander::set_of_texts(const std::vector<std::string>& texts) {
   const auto [at, fresh] = sets_.try_emplace(texts, static_cast<int>(document_.automata.size()));
-  if (fresh) document_.automata.push_back(one_of(texts));
+  if (fresh) document_.automata.push_back(std::make_shared<const Dfa>(one_of(texts)));
   return at->second;
 }
 

@@ -254,7 +254,7 @@ Result<Dfa> Program::other_keys(const ObjectRule& rule, ObjectShape& o) {
   used.erase(std::unique(used.begin(), used.end()), used.end());
   const Dfa any = keys_ ? *keys_ : any_text();
   std::vector<const Dfa*> parts = {&any};
-  for (const int u : used) parts.push_back(&document_.automata[static_cast<std::size_t>(u)]);
+  for (const int u : used) parts.push_back(document_.automata[static_cast<std::size_t>(u)].get());
   const auto concerns = [&](const KeyRule& r, std::uint32_t bits) {
     return std::all_of(r.texts.begin(), r.texts.end(), [&](const auto& t) {
       const auto at = std::lower_bound(used.begin(), used.end(), t.first) - used.begin();

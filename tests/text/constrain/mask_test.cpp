@@ -124,4 +124,39 @@ TEST(Mask, EveryCutIntoTokensGivesTheSameVerdict) {
   }
 }
 
+TEST(Walk, GoesAllTheWayOrStaysWhereItIs) {
+  const auto language = must(constrain::json_schema(
+      R"({"properties":{"list":{"items":{"type":"string"},"uniqueItems":true}}})"));
+  const std::string text = R"({"a":{"b":[1,{"c":"x\"y"}],"d":{}},"e":2,"list":["p","q"],"f":"é"})";
+  constrain::Walk walk(language), plain(language);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    for (std::size_t n = 1; i + n <= text.size() && n < 12; ++n) {
+      const std::string part = text.substr(i, n);
+      EXPECT_TRUE(walk.fits(part)) << i;
+      EXPECT_FALSE(walk.push_all(part + "\x01")) << i;
+      EXPECT_FALSE(walk.fits(part + "\x01")) << i;
+    }
+    ASSERT_TRUE(walk.push_all(text.substr(i, 1)));
+    ASSERT_TRUE(plain.push(static_cast<std::uint8_t>(text[i])));
+    EXPECT_EQ(walk.keys().taken, plain.keys().taken) << i;
+    EXPECT_EQ(walk.keys().begun, plain.keys().begun) << i;
+    EXPECT_EQ(walk.can_end(), plain.can_end()) << i;
+  }
+  EXPECT_TRUE(walk.can_end());
+}
+
+TEST(Walk, KeysThatWereTriedInVainDoNotCount) {
+  const auto language = must(constrain::json_schema(
+      R"({"properties":{"list":{"items":{"type":"string"},"uniqueItems":true}}})"));
+  constrain::Walk walk(language);
+  ASSERT_TRUE(walk.push_all(R"({"a":1,)"));
+  EXPECT_FALSE(walk.push_all(R"("b":{"c":1,"c":)"));
+  EXPECT_FALSE(walk.fits(R"("a":)"));
+  EXPECT_TRUE(walk.fits(R"("b":{"a":1,"c":2},"c":3})"));
+  EXPECT_EQ(walk.keys().taken.size(), 1U);
+  EXPECT_FALSE(walk.push_all(R"("list":["p","p")"));
+  EXPECT_TRUE(walk.push_all(R"("list":["p","q"]})"));
+  EXPECT_TRUE(walk.can_end());
+}
+
 }  // namespace bezel::test

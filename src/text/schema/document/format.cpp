@@ -219,9 +219,9 @@ class TimeOfDay {
 
 }  // namespace
 
-std::optional<Dfa> format_automaton(const std::string& name) {
+std::shared_ptr<const Dfa> format_automaton(const std::string& name) {
   static std::mutex mutex;
-  static std::map<std::string, Dfa> made;
+  static std::map<std::string, std::shared_ptr<const Dfa>> made;
   const std::lock_guard lock(mutex);
   if (const auto at = made.find(name); at != made.end()) return at->second;
   Dfa dfa;
@@ -231,9 +231,9 @@ std::optional<Dfa> format_automaton(const std::string& name) {
   } else if (const auto at = patterns().find(name); at != patterns().end()) {
     dfa = must(at->second);
   } else {
-    return std::nullopt;
+    return nullptr;
   }
-  return made.emplace(name, std::move(dfa)).first->second;
+  return made[name] = std::make_shared<const Dfa>(std::move(dfa));
 }
 
 }  // namespace bezel::schema

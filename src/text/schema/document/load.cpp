@@ -204,7 +204,7 @@ class Loader {
     if (fresh) {
       auto made = dfa_of_regex(pattern, false);
       if (!made) return wrong(p, name, made.error().what, made.error().code);
-      document_.automata.push_back(*std::move(made));
+      document_.automata.push_back(std::make_shared<const Dfa>(*std::move(made)));
     }
     return at->second;
   }
@@ -221,11 +221,11 @@ class Loader {
       if (!v->is_string()) return wrong(p, "format", "format must be a text");
       const auto& name = v->get_ref<const std::string&>();
       auto made = format_automaton(name);
-      if (!made)
+      if (made == nullptr)
         return wrong(p, "format", fmt::format("the format \"{}\" cannot be enforced", name),
                      Errc::Unsupported);
       n.texts.push_back(static_cast<int>(document_.automata.size()));
-      document_.automata.push_back(*std::move(made));
+      document_.automata.push_back(std::move(made));
     }
     return Ok{};
   }

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -63,7 +64,7 @@ struct Node {
 
 struct Document {
   std::vector<Node> nodes;
-  std::vector<Dfa> automata;  // trimmed
+  std::vector<std::shared_ptr<const Dfa>> automata;  // trimmed
   NodeId root = kTrue;
   bool unevaluated = false;  // some node has unevaluatedItems or unevaluatedProperties
 };
@@ -74,7 +75,7 @@ Result<Document> load_schema(const Json& schema);
 // The node of a schema that allows one value only.
 Result<NodeId> const_node(Document& document, const Json& value, const std::string& pointer);
 // The number of the automaton for a format that Bezel enforces; nothing for others.
-std::optional<Dfa> format_automaton(const std::string& name);
+std::shared_ptr<const Dfa> format_automaton(const std::string& name);
 // A number of the schema, exact.
 Result<Decimal> exact_number(const Json& value, const std::string& pointer);
 

@@ -97,8 +97,34 @@ Automaton::Bytes Machine::may_of(Thread thread) const {
     bytes[kQuoteMark >> 6U] |= std::uint64_t{1} << (kQuoteMark & 63U);
     return bytes;
   }();
-  const std::uint8_t kind = frame(thread).kind;
-  return kind == kText || kind == kKey || (kind == kMap && !json_) ? kAllBytes : structure;
+  const Frame& f = frame(thread);
+  if (f.b == 0 && (f.kind == kText || f.kind == kKey)) return may_of_text(f);
+  return f.kind == kText || f.kind == kKey || (f.kind == kMap && !json_) ? kAllBytes : structure;
+}
+
+// Between characters of a text or a key: what its automaton or the names go on with, the end, and
+// in JSON an escape.
+Automaton::Bytes Machine::may_of_text(const Frame& f) const {
+  Bytes bytes{};
+  const auto add = [&](std::uint32_t lo, std::uint32_t hi) {
+    for (std::uint32_t c = lo; c <= std::min(hi, 0x7FU); ++c)
+      set_byte(bytes, static_cast<std::uint8_t>(c));
+    if (hi > 0x7F) bytes[2] = bytes[3] = ~0ULL;
+  };
+  set_byte(bytes, f.kind == kText || json_ ? quote_ : std::uint8_t{':'});
+  if (json_) set_byte(bytes, '\\');
+  if (f.kind == kText) {
+    const StringShape& s = program_->string(static_cast<int>(f.shape));
+    if (s.plain) return kAllBytes;
+    for (const CodeEdge& e : s.dfa.states[f.a].edges) add(e.lo, e.hi);
+    return bytes;
+  }
+  const ObjectShape& o = program_->object(static_cast<int>(f.shape));
+  if (f.a != kNoNode)
+    for (const auto& [c, node] : o.tree[f.a].next) add(c, c);
+  if (f.c != Dfa::kDead)
+    for (const CodeEdge& e : o.others.states[f.c].edges) add(e.lo, e.hi);
+  return bytes;
 }
 
 bool Machine::accepting(Thread thread) const {

@@ -18,6 +18,8 @@ enum class Surface : std::uint8_t {
   Gemma,  // arguments of a tool call: bare keys, texts between kQuoteMark, no white space
 };
 
+inline constexpr std::uint32_t kNoNode = 0xFFFFFFFFU;  // of the tree of names
+
 struct Frame {
   std::uint32_t parent = 0;
   std::uint8_t kind = 0, phase = 0;
@@ -48,6 +50,7 @@ class Machine final : public Automaton {
   using Out = std::vector<Thread>;
   using Hits = std::vector<std::uint32_t>;
 
+  Bytes may_of_text(const Frame& f) const;
   const Frame& frame(Thread t) const { return frames_[t]; }
   Thread thread_of(const Frame& f);
   std::uint32_t blob(const std::string& bytes);

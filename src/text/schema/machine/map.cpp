@@ -9,7 +9,6 @@ namespace bezel::schema {
 namespace {
 
 enum MapPhase : std::uint8_t { kMapOpen, kMapKey, kMapColon, kMapAfter, kMapComma };
-constexpr std::uint32_t kNoNode = 0xFFFFFFFFU;
 
 bool seen_in(const std::string& bits, std::uint32_t name) {
   std::uint64_t word = 0;

@@ -8,7 +8,6 @@ namespace bezel::schema {
 
 namespace {
 
-constexpr std::uint32_t kNoNode = 0xFFFFFFFFU;
 constexpr const char* kUnnamed = "?";  // a text whose value is not known yet
 
 // The used values of an array without equals: "n", "t", "f", "#" and a number, "s" and a text with
