@@ -69,6 +69,7 @@ class Machine final : public Automaton {
 
   void literal(const Frame& f, std::uint8_t byte, Out& out);
   void number(const Frame& f, std::uint8_t byte, Out& out);
+  static bool count_digit(Frame& g, std::uint8_t byte);
   bool number_ends(const Frame& f) const;
   std::vector<Decimal> used_numbers(const Frame& f) const;
   void text(const Frame& f, std::uint8_t byte, Out& out);

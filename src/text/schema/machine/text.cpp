@@ -71,6 +71,17 @@ bool Machine::number_ends(const Frame& f) const {
   return std::find(used.begin(), used.end(), *value) == used.end();
 }
 
+// A free number's text is not kept; c counts its whole digits, d is its exponent. False when it
+// would be larger than what readers of JSON take, a double.
+bool Machine::count_digit(Frame& g, std::uint8_t byte) {
+  constexpr std::uint32_t kMost = 308, kNegative = UINT32_MAX;
+  const auto phase = static_cast<Phase>(g.phase);
+  if (phase == Phase::Whole) ++g.c;
+  if (phase == Phase::ExpSign && byte == '-') g.d = kNegative;
+  if (phase == Phase::ExpDigits && g.d != kNegative) g.d = 10 * g.d + (byte - std::uint32_t{'0'});
+  return g.d == kNegative ? g.c <= kMost : g.c + g.d <= kMost;
+}
+
 void Machine::number(const Frame& f, std::uint8_t byte, Out& out) {
   const auto phase = next_phase(static_cast<Phase>(f.phase), byte);
   if (!phase) {
@@ -87,7 +98,7 @@ void Machine::number(const Frame& f, std::uint8_t byte, Out& out) {
   g.phase = static_cast<std::uint8_t>(*phase);
   const auto used = used_numbers(f);
   if (rule.free() && !unique_parent(frame(f.parent))) {
-    out.push_back(thread_of(g));
+    if (count_digit(g, byte)) out.push_back(thread_of(g));
     return;
   }
   std::string text = bytes_of(f.b);
