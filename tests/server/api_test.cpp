@@ -353,5 +353,115 @@ TEST_F(Api, EightStreamsAtOnceAreEachTheAnswerOfTheSameRequestAlone) {
   EXPECT_EQ(got, want);
 }
 
+// ---- Anthropic
+
+// The data of every event of a stream, each under its own name.
+std::vector<Json> named_events(const std::string& body) {
+  std::vector<Json> out;
+  std::size_t at = 0;
+  while (at < body.size()) {
+    const std::size_t data = body.find("\ndata: ", at), end = body.find("\n\n", at);
+    if (data == std::string::npos || end == std::string::npos) break;
+    out.push_back(json_of(body.substr(data + 7, end - data - 7)));
+    EXPECT_EQ(body.substr(at, data - at), "event: " + out.back()["type"].get<std::string>());
+    at = end + 2;
+  }
+  return out;
+}
+
+constexpr const char* kMessage =
+    R"({"messages":[{"role":"user","content":[{"type":"text","text":"abc"}]}],"temperature":0,)"
+    R"("system":[{"type":"text","text":"x-anthropic-billing-header: 1\nabc"}],"max_tokens":6)";
+
+TEST_F(Api, AMessageStreamsInBlocksThatJoinToTheWhole) {
+  const Json whole = json_of(post("/v1/messages", std::string(kMessage) + "}").body);
+  EXPECT_EQ(whole["type"], "message");
+  EXPECT_TRUE(whole["stop_reason"] == "max_tokens" || whole["stop_reason"] == "end_turn");
+  EXPECT_GE(whole["usage"]["output_tokens"], 1);
+  const auto all =
+      named_events(post("/v1/messages", std::string(kMessage) + R"(,"stream":true})").body);
+  ASSERT_GE(all.size(), 6U);
+  EXPECT_EQ(all.front()["type"], "message_start");
+  EXPECT_EQ(all[1]["type"], "content_block_start");
+  EXPECT_EQ(all[all.size() - 3]["type"], "content_block_stop");
+  EXPECT_EQ(all[all.size() - 2]["delta"]["stop_reason"], whole["stop_reason"]);
+  EXPECT_EQ(all[all.size() - 2]["usage"]["output_tokens"], whole["usage"]["output_tokens"]);
+  EXPECT_EQ(all.back()["type"], "message_stop");
+  std::string text;
+  for (const Json& e : all)
+    if (e["type"] == "content_block_delta") text += e["delta"]["text"].get<std::string>();
+  EXPECT_EQ(text, whole["content"][0]["text"]);
+}
+
+TEST_F(Api, AMessagesTokensAreCountedAndItsFirstSystemLineLeftOut) {
+  const auto count = [&](const std::string& system) {
+    const Response r = post(
+        "/v1/messages/count_tokens",
+        dump_json({{"messages", {{{"role", "user"}, {"content", "abc"}}}}, {"system", system}}));
+    return json_of(r.body)["input_tokens"].get<int>();
+  };
+  EXPECT_EQ(count("x-anthropic-billing-header: 1234\nabc"), count("abc"));
+  EXPECT_GT(count("abcabc"), count("abc"));
+}
+
+TEST_F(Api, WrongMessagesAreRefusedInAnthropicsForm) {
+  for (const std::string body :
+       {R"({"messages":[{"role":"user","content":"a"}]})", R"({"max_tokens":1})",
+        R"({"max_tokens":1,"messages":[{"role":"user","content":[{"type":"image"}]}]})",
+        R"({"max_tokens":1,"messages":[{"role":"user"}]})",
+        R"({"max_tokens":1,"messages":[{"role":"user","content":"a"}],"tools":[{}]})",
+        R"({"max_tokens":1,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"x"}})"}) {
+    const Response r = post("/v1/messages", body);
+    EXPECT_EQ(r.status, 400) << body;
+    const Json j = json_of(r.body);
+    EXPECT_EQ(j["type"], "error");
+    EXPECT_EQ(j["error"]["type"], "invalid_request_error");
+  }
+}
+
+// ---- Ollama
+
+TEST_F(Api, OllamasLinesJoinToTheWholeAnswer) {
+  const std::string rules = R"("options":{"temperature":0,"num_predict":6})";
+  for (const auto& [path, question] :
+       {std::pair("/api/chat", R"("messages":[{"role":"user","content":"abc"}])"),
+        std::pair("/api/generate", R"("prompt":"abc")"),
+        std::pair("/api/generate", R"("prompt":"abc","raw":true)")}) {
+    const bool chat = std::string(path) == "/api/chat";
+    const auto text = [&](const Json& j) {
+      return (chat ? j["message"]["content"] : j["response"]).get<std::string>();
+    };
+    const std::string body = fmt::format("{{{},{}", question, rules);
+    const Json whole = json_of(post(path, body + R"(,"stream":false})").body);
+    EXPECT_EQ(whole["eval_count"], 6);
+    EXPECT_EQ(whole["done_reason"], "length");
+    const std::string lines = post(path, body + "}").body;
+    std::string joined;
+    Json last;
+    for (std::size_t at = 0; at < lines.size();) {
+      const std::size_t end = lines.find('\n', at);
+      ASSERT_NE(end, std::string::npos);
+      last = json_of(lines.substr(at, end - at));
+      joined += text(last);
+      at = end + 1;
+    }
+    EXPECT_EQ(last["done"], true);
+    EXPECT_EQ(joined, text(whole));
+    EXPECT_FALSE(joined.empty());
+  }
+}
+
+TEST_F(Api, OllamasWrongValuesAndQuestionsAboutModels) {
+  const Response r = post("/api/chat", R"({"messages":[{"role":"user","content":"a"}],)"
+                                       R"("options":{"temperature":-1}})");
+  EXPECT_EQ(r.status, 400);
+  EXPECT_TRUE(has(json_of(r.body)["error"].get<std::string>(), "options.temperature"));
+  EXPECT_EQ(json_of(post("/api/chat", "{}").body)["done_reason"], "load");
+  EXPECT_EQ(json_of(get("/api/tags").body)["models"][0]["name"], "tiny");
+  EXPECT_EQ(json_of(get("/api/ps").body)["models"][0]["context_length"], 1024);
+  EXPECT_EQ(json_of(post("/api/show", "{}").body)["capabilities"][0], "completion");
+  EXPECT_TRUE(json_of(get("/api/version").body)["version"].is_string());
+}
+
 }  // namespace
 }  // namespace bezel::test
