@@ -42,9 +42,9 @@ class Desk final : public Front {
     house_.since = api::unix_time();
   }
   Status listen() {
-    BEZEL_TRY(server_, http::Server::start(options_.http, [this](http::Request r, ExchangePtr e) {
-                handle(std::move(r), std::move(e));
-              }));
+    BEZEL_TRY(server_,
+              http::Server::start(options_.http, [this](const http::Request& r,
+                                                        const ExchangePtr& e) { handle(r, e); }));
     return Ok{};
   }
   std::uint16_t port() const override { return server_->port(); }
@@ -59,7 +59,7 @@ class Desk final : public Front {
     const char *method, *path;
     Shape shape;
     bool open;  // needs no key
-    void (Desk::*run)(const Json& body, ExchangePtr exchange);
+    void (Desk::*run)(const Json& body, const ExchangePtr& exchange);
   };
   static const std::vector<Route>& routes();
   static void send(http::Exchange& e, int status, std::string what, Shape shape,
@@ -67,54 +67,52 @@ class Desk final : public Front {
     e.respond(status, "application/json", shape({Errc::BadInput, std::move(what), ""}, status),
               more);
   }
-  void handle(http::Request request, ExchangePtr exchange);
+  void handle(const http::Request& request, const ExchangePtr& e);
   std::string stranger(const http::Request& request) const;
   bool has_key(const http::Request& request) const;
 
-  void chat(const Json& body, ExchangePtr e) { api::openai_chat(house_, body, std::move(e)); }
-  void complete(const Json& body, ExchangePtr e) {
-    api::openai_completions(house_, body, std::move(e));
+  void chat(const Json& body, const ExchangePtr& e) { api::openai_chat(house_, body, e); }
+  void complete(const Json& body, const ExchangePtr& e) {
+    api::openai_completions(house_, body, e);
   }
-  void messages(const Json& body, ExchangePtr e) {
-    api::anthropic_messages(house_, body, std::move(e));
+  void messages(const Json& body, const ExchangePtr& e) {
+    api::anthropic_messages(house_, body, e);
   }
-  void count(const Json& body, ExchangePtr e) { api::anthropic_count(house_, body, std::move(e)); }
+  void count(const Json& body, const ExchangePtr& e) { api::anthropic_count(house_, body, e); }
   static void say(http::Exchange& e, const Json& j) {
     e.respond(200, "application/json", dump_json(j));
   }
-  void ollama_chat(const Json& body, ExchangePtr e) {
-    api::ollama_chat(house_, body, std::move(e));
+  void ollama_chat(const Json& body, const ExchangePtr& e) { api::ollama_chat(house_, body, e); }
+  void ollama_generate(const Json& body, const ExchangePtr& e) {
+    api::ollama_generate(house_, body, e);
   }
-  void ollama_generate(const Json& body, ExchangePtr e) {
-    api::ollama_generate(house_, body, std::move(e));
-  }
-  void ollama_show(const Json&, ExchangePtr e) { say(*e, api::ollama_show(house_)); }
-  void ollama_tags(const Json&, ExchangePtr e) { say(*e, api::ollama_tags(house_)); }
-  void ollama_ps(const Json&, ExchangePtr e) { say(*e, api::ollama_ps(house_)); }
-  void version(const Json&, ExchangePtr e) {
+  void ollama_show(const Json&, const ExchangePtr& e) { say(*e, api::ollama_show(house_)); }
+  void ollama_tags(const Json&, const ExchangePtr& e) { say(*e, api::ollama_tags(house_)); }
+  void ollama_ps(const Json&, const ExchangePtr& e) { say(*e, api::ollama_ps(house_)); }
+  void version(const Json&, const ExchangePtr& e) {
     Json j;
     j["version"] = BEZEL_VERSION;
     say(*e, j);
   }
-  void models(const Json&, ExchangePtr e) {
+  void models(const Json&, const ExchangePtr& e) {
     Json j;
     j["object"] = "list";
     j["data"] = Json::array({api::openai_model(house_)});
     say(*e, j);
   }
-  void health(const Json&, ExchangePtr e) {
+  void health(const Json&, const ExchangePtr& e) {
     e->respond(200, "application/json", R"({"status":"ok"})");
   }
-  void ready(const Json&, ExchangePtr e) {
-    if (!stopping_) return health({}, std::move(e));
+  void ready(const Json&, const ExchangePtr& e) {
+    if (!stopping_) return health({}, e);
     send(*e, 503, "the server is stopping", api::openai_error);
   }
-  void metrics(const Json&, ExchangePtr e) {
+  void metrics(const Json&, const ExchangePtr& e) {
     e->respond(200, "text/plain; version=0.0.4; charset=utf-8",
                metrics_text(house_.service->load(), server_->connections()));
   }
-  void tokenize(const Json& body, ExchangePtr e);
-  void detokenize(const Json& body, ExchangePtr e);
+  void tokenize(const Json& body, const ExchangePtr& e);
+  void detokenize(const Json& body, const ExchangePtr& e);
 
   FrontOptions options_;
   api::House house_;
@@ -168,7 +166,7 @@ bool Desk::has_key(const http::Request& r) const {
   return same_key(r.header("x-api-key"), options_.api_key);
 }
 
-void Desk::handle(http::Request request, ExchangePtr e) {
+void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   const Route* route = nullptr;
   std::string allowed;
   Shape shape = api::openai_error;
@@ -205,7 +203,7 @@ void Desk::handle(http::Request request, ExchangePtr e) {
   }
 }
 
-void Desk::tokenize(const Json& body, ExchangePtr e) {
+void Desk::tokenize(const Json& body, const ExchangePtr& e) {
   std::optional<Error> error;
   api::Fields in(body, error);
   auto text = in.text("content");
@@ -226,7 +224,7 @@ void Desk::tokenize(const Json& body, ExchangePtr e) {
   say(*e, j);
 }
 
-void Desk::detokenize(const Json& body, ExchangePtr e) {
+void Desk::detokenize(const Json& body, const ExchangePtr& e) {
   std::optional<Error> error;
   api::Fields in(body, error);
   const Json* tokens = in.array("tokens");

@@ -77,7 +77,7 @@ int Scheduler::common(std::size_t slot, std::span<const TokenId> prompt) const {
 // A free slot for a prompt of which slot `best` holds `keep` positions.
 std::size_t Scheduler::slot_for(std::size_t best, int keep) const {
   const Slot& b = slots_[best];
-  const auto most = static_cast<std::size_t>(2 * keep) >= b.kept.size();
+  const bool most = 2 * keep >= static_cast<int>(b.kept.size());
   if (b.user == nullptr && keep > 0 && most) return best;
   std::size_t oldest = slots_.size();
   for (std::size_t i = 0; i < slots_.size(); ++i) {

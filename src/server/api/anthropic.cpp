@@ -349,7 +349,7 @@ class MessageWriter final : public Writer {
 
 }  // namespace
 
-void anthropic_messages(const House& house, const Json& body, ExchangePtr exchange) {
+void anthropic_messages(const House& house, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Call call = Decoder(body, error).call(house.service->engine(), false);
   if (error) return refuse(*exchange, *error, anthropic_error);
@@ -360,7 +360,7 @@ void anthropic_messages(const House& house, const Json& body, ExchangePtr exchan
   ask(house, std::move(jobs), std::make_shared<MessageWriter>(exchange, house.model, call.stream));
 }
 
-void anthropic_count(const House& house, const Json& body, ExchangePtr exchange) {
+void anthropic_count(const House& house, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   const Call call = Decoder(body, error).call(house.service->engine(), true);
   if (error) return refuse(*exchange, *error, anthropic_error);

@@ -48,7 +48,7 @@ void Writer::fail(const Error& error) {
   exchange_->end();
 }
 
-void ask(const House& house, std::vector<Job> jobs, std::shared_ptr<Writer> writer) {
+void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer) {
   struct Tickets {
     std::mutex mutex;
     std::vector<Ticket> all;

@@ -44,7 +44,7 @@ class Writer {
   const char* type_ = "text/event-stream";
 
  private:
-  friend void ask(const House& house, std::vector<Job> jobs, std::shared_ptr<Writer> writer);
+  friend void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer);
   void fail(const Error& error);
   std::mutex mutex_;  // fail() may come from the thread that submits
   ExchangePtr exchange_;
@@ -54,6 +54,6 @@ class Writer {
 };
 
 // Submits the jobs; they are cancelled when the client leaves or one of them fails.
-void ask(const House& house, std::vector<Job> jobs, std::shared_ptr<Writer> writer);
+void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer);
 
 }  // namespace bezel::api

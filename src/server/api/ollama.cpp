@@ -125,13 +125,13 @@ void read_rules(Fields& in, std::optional<Error>& error, const Engine& engine, C
   in.text("model");
 }
 
-void answer(const House& house, Call call, bool chat, ExchangePtr exchange) {
+void answer(const House& house, Call call, bool chat, const ExchangePtr& exchange) {
   std::vector<Job> jobs(1);
   jobs[0].turns = std::move(call.turns);
   jobs[0].talk = std::move(call.talk);
   jobs[0].request = std::move(call.request);
   ask(house, std::move(jobs),
-      std::make_shared<LineWriter>(std::move(exchange), house.model, call.stream, chat));
+      std::make_shared<LineWriter>(exchange, house.model, call.stream, chat));
 }
 
 // An empty request asks for the model to be loaded: it is.
@@ -172,7 +172,7 @@ Json entry(const House& house) {
 
 }  // namespace
 
-void ollama_chat(const House& house, const Json& body, ExchangePtr exchange) {
+void ollama_chat(const House& house, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
   Call call;
@@ -183,10 +183,10 @@ void ollama_chat(const House& house, const Json& body, ExchangePtr exchange) {
   read_rules(in, error, house.service->engine(), call);
   if (error) return refuse(*exchange, *error, ollama_error);
   if (call.turns.empty()) return loaded(house, true, *exchange);
-  answer(house, std::move(call), true, std::move(exchange));
+  answer(house, std::move(call), true, exchange);
 }
 
-void ollama_generate(const House& house, const Json& body, ExchangePtr exchange) {
+void ollama_generate(const House& house, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
   Call call;
@@ -207,7 +207,7 @@ void ollama_generate(const House& house, const Json& body, ExchangePtr exchange)
     if (!system.empty()) call.turns.push_back({"system", system});
     call.turns.push_back({"user", prompt});
   }
-  answer(house, std::move(call), false, std::move(exchange));
+  answer(house, std::move(call), false, exchange);
 }
 
 Json ollama_tags(const House& house) {

@@ -199,7 +199,7 @@ void read_thinking(Fields& in, std::optional<Error>& error, Talk& talk) {
 
 }  // namespace
 
-void openai_chat(const House& house, const Json& body, ExchangePtr exchange) {
+void openai_chat(const House& house, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
   const Engine& engine = house.service->engine();

@@ -6,8 +6,8 @@
 namespace bezel::api {
 
 std::string openai_error(const Error& error, int status);
-void openai_chat(const House& house, const Json& body, ExchangePtr exchange);
-void openai_completions(const House& house, const Json& body, ExchangePtr exchange);
+void openai_chat(const House& house, const Json& body, const ExchangePtr& exchange);
+void openai_completions(const House& house, const Json& body, const ExchangePtr& exchange);
 Json openai_model(const House& house);
 
 // A list of messages as OpenAI has them, as turns.

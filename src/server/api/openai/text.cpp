@@ -186,7 +186,7 @@ std::vector<Echo> read_prompts(Fields& in, const Engine& engine) {
 
 }  // namespace
 
-void openai_completions(const House& house, const Json& body, ExchangePtr exchange) {
+void openai_completions(const House& house, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
   const Engine& engine = house.service->engine();
