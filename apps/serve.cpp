@@ -135,7 +135,8 @@ int serve(const ServeFlags& f) {
 
 void add_serve(CLI::App& app, Action& action) {
   auto f = std::make_shared<ServeFlags>();
-  CLI::App* c = app.add_subcommand("serve", "Serve a model over HTTP, in OpenAI's API");
+  CLI::App* c = app.add_subcommand(
+      "serve", "Serve a model over HTTP: OpenAI's, Anthropic's and Ollama's APIs");
   c->footer(
       "It answers to this machine alone unless --host says otherwise; then an API key is needed.\n"
       "Ctrl-C or SIGTERM ends it.\n\n"
