@@ -25,6 +25,11 @@ Status check_options(const EngineOptions& o) {
   if (o.chunk < 0 || o.chunk > kMaxChunk)
     return Error{Errc::BadInput,
                  fmt::format("a chunk must have 1 to {} rows, not {}", kMaxChunk, o.chunk), ""};
+  if (o.sequences < 1 || o.sequences > kMaxSequences)
+    return Error{
+        Errc::BadInput,
+        fmt::format("1 to {} answers can run at the same time, not {}", kMaxSequences, o.sequences),
+        ""};
   return Ok{};
 }
 
@@ -161,7 +166,7 @@ Status Runner::feed(std::span<const TokenId> ids, std::size_t read_from, const H
       go_on = logits.rows == 0 || !hooks.rows || hooks.rows(first, logits);
     });
     if (!passed && passed.error().code == Errc::Numeric) clear();
-    BEZEL_DO(passed);
+    if (!passed) return passed.error();
     at += n;
     if (!go_on) return cancelled;
     if (hooks.progress && !hooks.progress(static_cast<int>(at))) return cancelled;
