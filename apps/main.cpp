@@ -65,6 +65,7 @@ int run_program(int argc, char** argv) {
   app.add_flag("--version", version, "version, commit, kernels and libraries");
   add_run(app, action);
   add_chat(app, action);
+  add_serve(app, action);
   add_show(app, action);
   add_bench(app, action);
   add_tokenize(app, action);

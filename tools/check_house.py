@@ -30,7 +30,7 @@ LIBRARIES = [
     (r"nlohmann/", ["src/base/json.h"]),
     (r"simdjson", ["src/text/"]),
     (r"CLI/", ["apps/"]),
-    (r"boost/", ["src/server/"]),
+    (r"boost/", ["src/server/http/"]),
     (r"curl/", ["src/hub/"]),
     (r"(sys/socket|netinet/.*|arpa/.*|netdb)\.h", ["src/server/", "src/hub/", "tests/"]),
     (r"([a-z0-9]*intrin|arm_neon|arm_acle|wasm_simd128)\.h", ["src/kernels/", "src/base/", "bench/", "tests/"]),

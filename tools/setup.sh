@@ -30,6 +30,16 @@ have_clang() {
   have clang++
 }
 
+# Boost 1.81 or newer (Debian 12 has an older one by default, and 1.81 beside it).
+have_boost() {
+  local prefix
+  for prefix in /usr /usr/local "${HOMEBREW_PREFIX:-/opt/homebrew}"; do
+    [ -f "$prefix/include/boost/version.hpp" ] || continue
+    [ "$(awk '/^#define BOOST_VERSION / { print $3; exit }' "$prefix/include/boost/version.hpp")" -ge 108100 ] && return 0
+  done
+  return 1
+}
+
 # Packages still missing for a purpose, one a line, as Debian 12, Debian 13 and Ubuntu 24.04 name them.
 missing_for_build() {
   have g++ || have clang++ || echo g++
@@ -42,6 +52,7 @@ missing_for_build() {
   have_file include/fmt/core.h || echo libfmt-dev
   have_file include/CLI/CLI.hpp || echo libcli11-dev
   have_file include/simdjson.h || echo libsimdjson-dev
+  have_boost || echo 'libboost1.81-dev|libboost-dev'
 }
 missing_for_download() {
   if have python3 && python3 -m pip --version >/dev/null 2>&1; then return 0; fi
@@ -101,7 +112,12 @@ install_required() {
   check_can_install "$@"
   say "Installing with apt-get: $*"
   apt_refresh
-  apt_install "$@" || die "apt-get could not install: $*"
+  local choice name wanted=()
+  for choice in "$@"; do  # the first of several names that the package lists know, or the last
+    for name in ${choice//|/ }; do apt_known "$name" && break; done
+    wanted+=("$name")
+  done
+  apt_install "${wanted[@]}" || die "apt-get could not install: ${wanted[*]}"
 }
 
 # install_optional 'FIRST|SECOND'...: takes the first of each that the package lists know; an empty

@@ -284,6 +284,36 @@ def tsan(run):
         ctest(run, "tsan", ["-E", f"_NOT_BUILT|{NOT_IN_DEBUG}"], prefix=prefix)
 
 
+def clients(run):
+    """The official Python clients against `bezel serve`, with the Gemma 3 270M weights."""
+    model = pathlib.Path(os.environ.get("BEZEL_GEMMA3_270M") or pathlib.Path(
+        os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "bezel/gemma-3-270m-q4_k_m.gguf"))
+    if not model.is_file():
+        run.skip("clients: the Gemma 3 270M weights are not here")
+        return
+    packages = run.root / "build/clients"
+    if not packages.is_dir() and not run.options.offline:
+        status, _ = run.command([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages), "openai",
+                                 "anthropic", "ollama"], "clients-pip")
+        if status != 0:
+            shutil.rmtree(packages, ignore_errors=True)
+    if not packages.is_dir():
+        run.skip("clients: the packages openai, anthropic and ollama could not be fetched")
+        return
+    if not build(run, "release", ["bezel"]):
+        return
+    status, output = run.command([sys.executable, "tests/server/clients.py", "build/release/bezel", str(model)], "clients",
+                                 env={**os.environ, "PYTHONPATH": str(packages)})
+    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
+    for line in re.findall(r"^skip (.*)", output, re.MULTILINE):
+        run.skip(line)
+    failed = re.findall(r"^FAIL (.*)", output, re.MULTILINE)
+    for name in failed:
+        run.fail(f"clients: {name}", output)
+    if status != 0 and not failed:
+        run.fail("clients", output)
+
+
 # ---- clang
 
 def versions_of(name, lowest=14):
@@ -469,4 +499,4 @@ def fuzz_one(run, name, seconds):
 
 
 ALL = [("house", house), ("format", clang_format), ("data", data), ("release", release), ("debug", debug),
-       ("tsan", tsan), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]
+       ("tsan", tsan), ("clients", clients), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]

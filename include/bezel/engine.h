@@ -34,6 +34,7 @@ struct EngineOptions {
   int context = 0;     // positions; 0 = what fits in half of the free memory
   int chunk = 0;       // most prompt rows in one forward pass; 0 = a good number
   bool lookup = true;  // try what stood in the text before as the next ids; same answer, sooner
+  int sequences = 1;   // most answers at the same time, each with a context of its own; see Service
 };
 
 // Bytes, stated before they are taken.
@@ -83,11 +84,12 @@ struct Constraint {
 struct Request {
   std::vector<TokenId> prompt;  // whole: bos, markers, everything
   Sampling sampling;
-  int max_tokens = 0;                         // 0 = up to the end of the context
-  std::vector<std::string> stop;              // texts that end the answer; not part of it
-  Constraint constraint;                      // an Error when it is wrong or cannot be enforced
-  int logprobs = -1;                          // -1: none; n >= 0: of the chosen id and the n best
-  bool show_markers = false;                  // control tokens in the answer appear as their text
+  int max_tokens = 0;             // 0 = up to the end of the context
+  std::vector<std::string> stop;  // texts that end the answer; not part of it
+  Constraint constraint;          // an Error when it is wrong or cannot be enforced
+  int logprobs = -1;              // -1: none; n >= 0: of the chosen id and the n best
+  bool prompt_logprobs = false;   // also of the prompt's ids, as PromptToken; reuses nothing
+  bool show_markers = false;      // control tokens in the answer appear as their text
   const std::atomic<bool>* cancel = nullptr;  // checked between forward passes
   // Of thoughts: the prompt ends inside one; the most tokens of one, -1: no limit.
   bool in_thought = false;
@@ -102,6 +104,12 @@ struct TokenLogprob {
 // Part of the prompt is read.
 struct PromptProgress {
   int done = 0, total = 0;  // tokens; `done` counts what was reused
+};
+// An id of the prompt, in order from the second on. Only with Request::prompt_logprobs.
+struct PromptToken {
+  TokenId id = 0;
+  float logprob = 0;
+  std::vector<TokenLogprob> best;  // best first
 };
 // A token was chosen. `text` is whole UTF-8; it may be empty (text is held back while it could
 // become a stop text or is part of a character) or end earlier tokens. A last one with id -1
@@ -123,7 +131,7 @@ struct CallPiece {
   std::string name, arguments;
   bool complete = false;
 };
-using Event = std::variant<PromptProgress, TextPiece, ThoughtPiece, CallPiece>;
+using Event = std::variant<PromptProgress, TextPiece, ThoughtPiece, CallPiece, PromptToken>;
 
 enum class DoneReason {
   EndToken,     // the model ended its answer
@@ -182,7 +190,8 @@ struct EngineInfo {
   std::string isa;              // kernel table in use
   std::string tokenizer;        // kind, for display
   int threads = 0;
-  int context = 0;        // positions available here
+  int sequences = 1;      // most answers at the same time
+  int context = 0;        // positions available here, for each of them
   int model_context = 0;  // positions the model was trained for
   int vocab = 0;
   bool has_template = false;  // the file holds a chat template
@@ -190,7 +199,8 @@ struct EngineInfo {
   MemoryPlan memory;
 };
 
-// One thread at a time; only the atomic of Request::cancel may be touched by others.
+// One thread at a time; only the atomic of Request::cancel may be touched by others. Many requests
+// at once: bezel/service.h.
 class Engine {
  public:
   // std::bad_alloc while loading becomes an Error.
@@ -204,6 +214,8 @@ class Engine {
   // Ids of a text that is no conversation: bos, then the text. `markers`: marker strings in it
   // become control tokens; otherwise they stay text.
   virtual std::vector<TokenId> raw_prompt(std::string_view text, bool markers) const = 0;
+  // The text of ids, markers as their text. Ids outside the vocabulary give nothing.
+  virtual std::string text_of(const std::vector<TokenId>& ids) const = 0;
   // Ids of a conversation, up to where the model's answer begins.
   virtual Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns,
                                                    const Talk& talk) const = 0;

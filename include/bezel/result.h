@@ -15,6 +15,7 @@ enum class Errc {
   Io,           // the operating system refused
   NoMemory,     // an allocation failed
   Cancelled,    // the caller asked to stop
+  Busy,         // too much is running already; later it may work
   Numeric,      // NaN or infinity inside the model
 };
 

@@ -35,44 +35,44 @@ Result<constrain::LanguagePtr> answer_language(const Constraint& constraint, con
 
 }  // namespace
 
-Result<std::unique_ptr<constrain::Masker>> Constraints::open(const Constraint& constraint) {
-  if (constraint.kind == Constraint::Kind::None) return std::unique_ptr<constrain::Masker>();
+Result<std::shared_ptr<constrain::Masks>> Constraints::open(const Constraint& constraint) {
+  if (constraint.kind == Constraint::Kind::None) return std::shared_ptr<constrain::Masks>();
   return open(Key{constraint, false, {}, false});
 }
 
-Result<std::unique_ptr<constrain::Masker>> Constraints::open(const Constraint& constraint,
-                                                             const Talk& talk, bool in_thought) {
+Result<std::shared_ptr<constrain::Masks>> Constraints::open(const Constraint& constraint,
+                                                            const Talk& talk, bool in_thought) {
   const bool free_text = constraint.kind == Constraint::Kind::None;
   if (talk.tools.empty() && (talk.calls == Talk::Calls::Required || !talk.allowed.empty()))
     return Error{Errc::BadInput, "a call is asked for, but there are no tools", ""};
-  if (free_text && talk.tools.empty()) return std::unique_ptr<constrain::Masker>();
-  auto masker = open(Key{constraint, true, talk, in_thought});
-  if (masker || !free_text || talk.calls != Talk::Calls::Auto || !talk.allowed.empty())
-    return masker;
-  return std::unique_ptr<constrain::Masker>();  // see Engine::reply
+  if (free_text && talk.tools.empty()) return std::shared_ptr<constrain::Masks>();
+  auto masks = open(Key{constraint, true, talk, in_thought});
+  if (masks || !free_text || talk.calls != Talk::Calls::Auto || !talk.allowed.empty()) return masks;
+  return std::shared_ptr<constrain::Masks>();  // see Engine::reply
 }
 
-Result<std::unique_ptr<constrain::Masker>> Constraints::open(Key key) {
-  const auto same =
-      std::find_if(known_.begin(), known_.end(), [&](const Known& k) { return k.key == key; });
-  Known now;
-  if (same != known_.end()) {
-    now = std::move(*same);
-    known_.erase(same);
-  } else {
-    constrain::LanguagePtr language;
-    if (key.whole) {
-      BEZEL_TRY(language, answer_language(key.constraint, key.talk, key.in_thought));
-    } else {
-      BEZEL_TRY(language, constrain::compile(key.constraint));
+Result<std::shared_ptr<constrain::Masks>> Constraints::open(Key key) {
+  {
+    const std::lock_guard lock(mutex_);
+    const auto same =
+        std::find_if(known_.begin(), known_.end(), [&](const Known& k) { return k.key == key; });
+    if (same != known_.end()) {
+      std::rotate(same, same + 1, known_.end());
+      return known_.back().masks;
     }
-    if (vocabulary_ == nullptr) vocabulary_ = std::make_shared<constrain::Vocabulary>(tokenizer_);
-    now.key = std::move(key);
-    now.masks = std::make_shared<constrain::Masks>(vocabulary_, std::move(language), ends_);
-    if (known_.size() >= kKept) known_.erase(known_.begin());
   }
-  known_.push_back(std::move(now));
-  return std::make_unique<constrain::Masker>(known_.back().masks);
+  constrain::LanguagePtr language;  // others go on meanwhile
+  if (key.whole) {
+    BEZEL_TRY(language, answer_language(key.constraint, key.talk, key.in_thought));
+  } else {
+    BEZEL_TRY(language, constrain::compile(key.constraint));
+  }
+  const std::lock_guard lock(mutex_);
+  if (vocabulary_ == nullptr) vocabulary_ = std::make_shared<constrain::Vocabulary>(tokenizer_);
+  auto masks = std::make_shared<constrain::Masks>(vocabulary_, std::move(language), ends_);
+  if (known_.size() >= kKept) known_.erase(known_.begin());
+  known_.push_back({std::move(key), masks});
+  return masks;
 }
 
 }  // namespace bezel

@@ -27,17 +27,19 @@ int default_chunk(int vocab, bool every_row) {
 }
 
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
-  constexpr std::uint64_t kPieceBytes = 150;  // one piece with its share of merges and look-ups
+  constexpr std::uint64_t kPieceBytes = 150;      // one piece with its share of merges and look-ups
+  constexpr std::uint64_t kSamplerBytes = 4 + 8;  // one value with its id
   constexpr std::uint64_t kProgram = 5U << 20U, kPerThread = 64U << 10U;
   MemoryPlan plan;
   plan.mapped = model.file().file_bytes;
-  plan.kv = KvCache::plan_bytes(model.config(), 1, context, shape.chunk, shape.kv);
+  plan.kv = KvCache::plan_bytes(model.config(), shape.sequences, context, shape.chunk + shape.back,
+                                shape.kv);
   plan.scratch = model.scratch_bytes(shape.chunk, shape.max_read, context, shape.threads);
   const auto vocab = static_cast<std::uint64_t>(model.config().vocab);
   plan.base = kProgram + kPerThread * static_cast<std::uint64_t>(shape.threads);
-  if (shape.tokenizer) {  // an Engine, which keeps the logits of drafts
+  if (shape.tokenizer) {  // an Engine, whose samplers keep a row and its candidates
     plan.tokenizer = kPieceBytes * vocab;
-    plan.base += sizeof(float) * vocab * static_cast<std::uint64_t>(shape.max_read - 1);
+    plan.base += kSamplerBytes * vocab * static_cast<std::uint64_t>(shape.sequences);
   }
   if (shape.packs) plan.packed = model.packed_bytes(shape.floats_as_q8);
   return plan;
@@ -89,8 +91,9 @@ Result<int> choose_context(const Model& model, const RunShape& shape, int wanted
     return Error{
         Errc::TooLarge,
         fmt::format("a context of {} tokens needs {} beside the model, and {} are free; choose "
-                    "a smaller --ctx, a smaller --chunk or --kv f16",
-                    wanted, size_text(need), size_text(free)),
+                    "a smaller --ctx, {}a smaller --chunk or --kv f16",
+                    wanted, size_text(need), size_text(free),
+                    shape.sequences > 1 ? "a smaller --parallel, " : ""),
         ""};
   return wanted;
 }

@@ -15,6 +15,8 @@ struct RunShape {
   int chunk = 0;     // most rows of a forward pass
   int max_read = 0;  // most rows of a pass whose logits are wanted, <= chunk
   int threads = 1;
+  int sequences = 1;
+  int back = 0;  // positions that sliding layers keep beyond what a pass needs
   DType kv = DType::F16;
   bool tokenizer = false;     // one is loaded too
   bool packs = false;         // weights are packed
@@ -27,7 +29,7 @@ DType dtype_of(KvKind kind);
 // as many as take 64 MiB of logits, 16 to 512.
 int default_chunk(int vocab, bool every_row);
 
-// `context` >= 1 positions of one sequence.
+// `context` >= 1 positions of each sequence.
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context);
 
 // Fills in `packs`: asked for, or left to us and fitting beside everything else with a sixteenth of
@@ -39,8 +41,8 @@ void plan_packing(const Model& model, const EngineOptions& options, int context,
 // weights leave of it; an eighth when they leave nothing (they can be read again from disk).
 std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes);
 
-// The longest context, in whole pages and at most the model's, whose plan stays within `budget`; at
-// least one page.
+// The longest context of each sequence, in whole pages and at most the model's, whose plan stays
+// within `budget`; at least one page.
 int fitting_context(const Model& model, const RunShape& shape, std::uint64_t budget);
 
 // `wanted` positions checked against the model and the free memory, or with 0 the fitting context.

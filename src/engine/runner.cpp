@@ -13,7 +13,10 @@ namespace bezel {
 
 namespace {
 
-constexpr int kMaxThreads = 1024, kMaxChunk = 65536;
+// With several sequences: positions that a sliding layer keeps beyond what a pass needs, so that a
+// chat whose last turn is rendered anew goes on from its middle.
+constexpr int kBack = 1024;
+constexpr int kMaxThreads = 1024, kMaxChunk = 65536, kMaxSequences = 1024;
 
 Status check_options(const EngineOptions& o) {
   if (o.threads < 0 || o.threads > kMaxThreads)
@@ -24,6 +27,11 @@ Status check_options(const EngineOptions& o) {
                  fmt::format("a chunk must have 1 to {} rows, not {}", kMaxChunk, o.chunk), ""};
   if (o.weights == WeightKind::Q8_0 && o.act != ActKind::Int8)
     return Error{Errc::BadInput, "weights as Q8_0 need int8 activations (--act int8)", ""};
+  if (o.sequences < 1 || o.sequences > kMaxSequences)
+    return Error{
+        Errc::BadInput,
+        fmt::format("1 to {} answers can run at the same time, not {}", kMaxSequences, o.sequences),
+        ""};
   return Ok{};
 }
 
@@ -61,7 +69,8 @@ Runner::Runner(std::unique_ptr<Model> model, const KernelTable& table, const Run
       pool_(shape.threads),
       scratch_(model_->scratch_bytes(shape.chunk, shape.max_read, context, shape.threads)),
       ops_(table, pool_, scratch_, act),
-      kv_(std::make_unique<KvCache>(model_->config(), 1, context, shape.chunk, shape.kv)) {}
+      kv_(std::make_unique<KvCache>(model_->config(), shape.sequences, context,
+                                    shape.chunk + shape.back, shape.kv)) {}
 
 Result<std::unique_ptr<Runner>> Runner::open(const RunnerOptions& options) {
   try {
@@ -82,12 +91,15 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   RunShape shape;
   shape.threads = o.threads > 0 ? o.threads : usable_cores();
   shape.kv = dtype_of(o.kv);
+  shape.sequences = o.sequences;
+  shape.back = o.sequences > 1 ? kBack : 0;
   shape.chunk = o.chunk > 0 ? o.chunk : default_chunk(model->config().vocab, options.every_row);
   shape.chunk = std::min(shape.chunk, wanted > 0 ? wanted : model->config().context);
+  shape.chunk = std::max(shape.chunk, o.sequences);
   shape.max_read = options.every_row ? shape.chunk : std::min(options.last_rows, shape.chunk);
   shape.tokenizer = options.tokenizer;
   BEZEL_TRY(const int context, choose_context(*model, shape, wanted));
-  shape.chunk = std::min(shape.chunk, context);
+  shape.chunk = std::max(std::min(shape.chunk, context), o.sequences);
   shape.max_read = std::min(shape.max_read, shape.chunk);
   const Act act = o.act == ActKind::Int8 ? Act::Int8 : Act::F32;
   plan_packing(*model, o, context, free_memory_bytes(), shape);
@@ -96,19 +108,28 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   return runner;
 }
 
-bool Runner::rewind(int length) {
-  if (length == this->length()) return true;
-  if (length > 0 && kv_->can_rewind(0, length)) {
-    kv_->set_length(0, length);
+bool Runner::rewind(int length, int seq) {
+  if (length == this->length(seq)) return true;
+  if (length > 0 && kv_->can_rewind(seq, length)) {
+    kv_->set_length(seq, length);
     return true;
   }
-  clear();
+  clear(seq);
   return length == 0;
 }
 
-// Before the first ids of an answer run. Reading a prompt gains little, and may be all there is.
-void Runner::pack_to_write(std::size_t n_ids) {
-  if (packed_ || !shape_.packs || length() == 0 || n_ids > kFewTokens) return;
+bool Runner::copy(int from, int to, int length) {
+  if (kv_->copy(from, to, length)) return true;
+  clear(to);
+  return false;
+}
+
+// Before the first ids of an answer run: few rows, all of them read, behind something. Reading a
+// prompt gains little, and may be all there is.
+void Runner::pack_to_write(const Batch& batch) {
+  const bool few = batch.size() <= std::max(kFewTokens, shape_.sequences);
+  const bool answers = batch.read.size() == batch.ids.size() && batch.rows.front().pos > 0;
+  if (packed_ || !shape_.packs || !few || !answers) return;
   if (!pack()) shape_.packs = false;  // no memory after all: the file does as well
 }
 
@@ -124,19 +145,31 @@ Status Runner::check_ids(std::span<const TokenId> ids) const {
                    fmt::format("id {} (number {} of the list) is not in the vocabulary of {} ids",
                                ids[i], i + 1, config().vocab),
                    ""};
+  return Ok{};
+}
+
+Status Runner::pass(const Batch& batch, const Tap& tap, const std::function<void(ConstMat)>& rows) {
+  const FpEnv env;
+  BEZEL_CHECK(batch.size() <= shape_.chunk);
+  BEZEL_CHECK(static_cast<int>(batch.read.size()) <= shape_.max_read);
+  pack_to_write(batch);
+  for (const RowPos& r : batch.rows) BEZEL_DO(kv_->reserve(r.seq, r.pos + 1));
+  const auto frame = scratch_.frame();
+  BEZEL_TRY(const Mat logits, model_->forward(batch, *kv_, ops_, tap));
+  if (!all_finite(logits))
+    return Error{Errc::Numeric, "the logits became infinite or not a number", "output"};
+  if (rows) rows(logits);
+  return Ok{};
+}
+
+Status Runner::feed(std::span<const TokenId> ids, std::size_t read_from, const Hooks& hooks) {
+  BEZEL_DO(check_ids(ids));
   const std::size_t room = static_cast<std::size_t>(context_ - length());
   if (ids.size() > room)
     return Error{Errc::TooLarge,
                  fmt::format("{} tokens do not fit: {} of the context's {} positions are left",
                              ids.size(), room, context_),
                  ""};
-  return Ok{};
-}
-
-Status Runner::feed(std::span<const TokenId> ids, std::size_t read_from, const Hooks& hooks) {
-  const FpEnv env;
-  BEZEL_DO(check_ids(ids));
-  pack_to_write(ids.size());
   const Error cancelled{Errc::Cancelled, "stopped", ""};
   Batch batch;
   for (std::size_t at = 0; at < ids.size();) {
@@ -147,22 +180,15 @@ Status Runner::feed(std::span<const TokenId> ids, std::size_t read_from, const H
     batch.read.clear();
     for (std::size_t i = 0; i < n; ++i)
       batch.add(0, start + static_cast<int>(i), ids[at + i], at + i >= read_from);
-    BEZEL_CHECK(static_cast<int>(batch.read.size()) <= shape_.max_read);
-    BEZEL_DO(kv_->reserve(0, start + static_cast<int>(n)));
-    const auto frame = scratch_.frame();
-    auto logits = model_->forward(batch, *kv_, ops_, hooks.tap);
-    if (!logits) {
-      clear();
-      return logits.error();
-    }
-    if (!all_finite(*logits)) {
-      clear();
-      return Error{Errc::Numeric, "the logits became infinite or not a number", "output"};
-    }
-    const auto first = std::max(at, read_from);
+    const auto first = static_cast<int>(std::max(at, read_from));
+    bool go_on = true;
+    const Status passed = pass(batch, hooks.tap, [&](ConstMat logits) {
+      go_on = logits.rows == 0 || !hooks.rows || hooks.rows(first, logits);
+    });
+    if (!passed && passed.error().code == Errc::Numeric) clear();
+    if (!passed) return passed.error();
     at += n;
-    if (logits->rows > 0 && hooks.rows && !hooks.rows(static_cast<int>(first), *logits))
-      return cancelled;
+    if (!go_on) return cancelled;
     if (hooks.progress && !hooks.progress(static_cast<int>(at))) return cancelled;
   }
   return Ok{};

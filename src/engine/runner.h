@@ -1,4 +1,5 @@
-// A loaded model with all that a forward pass needs, for one sequence of ids. Knows no text.
+// A loaded model with all that a forward pass needs, for one sequence of ids or several. Knows no
+// text.
 #pragma once
 #include <functional>
 #include <memory>
@@ -36,14 +37,25 @@ class Runner {
   int threads() const { return shape_.threads; }
   int chunk() const { return shape_.chunk; }
   int max_read() const { return shape_.max_read; }  // most rows that one chunk may read
+  int sequences() const { return shape_.sequences; }
   int context() const { return context_; }
   MemoryPlan memory() const { return plan_memory(*model_, shape_, context_); }
-  int length() const { return kv_->length(0); }  // positions held
+  int length(int seq = 0) const { return kv_->length(seq); }  // positions held
 
-  void clear() { kv_->clear(0); }
+  void clear(int seq = 0) { kv_->clear(seq); }
   // Forgets the positions from `length` on. False, and everything is forgotten, when a sliding
   // layer no longer holds what a query at `length` reads.
-  bool rewind(int length);
+  bool rewind(int length, int seq = 0);
+  bool can_rewind(int length, int seq) const { return kv_->can_rewind(seq, length); }
+  // Sequence `to` becomes the first `length` positions of `from`, which can_rewind() to there.
+  // False, and `to` is empty, when memory runs out.
+  bool copy(int from, int to, int length);
+
+  // One forward pass over 1 to chunk() rows, at most max_read() of them read. `rows` sees their
+  // logits. An Error: no memory, no room, or Numeric; which sequences have grown is then open.
+  Status pass(const Batch& batch, const Tap& tap, const std::function<void(ConstMat)>& rows);
+  // Ids outside the vocabulary are an Error.
+  Status check_ids(std::span<const TokenId> ids) const;
 
   // All callbacks run on this thread; those that return a bool cancel with false.
   struct Hooks {
@@ -52,7 +64,7 @@ class Runner {
     std::function<bool(int done)> progress;  // after every chunk: ids fed so far
     Tap tap;                                 // sees rows of one chunk at a time
   };
-  // Appends ids to the sequence, chunk by chunk, and reads the rows from `read_from` on. An Error:
+  // Appends ids to sequence 0, chunk by chunk, and reads the rows from `read_from` on. An Error:
   // id out of range, no room, Cancelled, Numeric (the sequence is then cleared).
   Status feed(std::span<const TokenId> ids, std::size_t read_from, const Hooks& hooks);
 
@@ -60,9 +72,8 @@ class Runner {
   Runner(std::unique_ptr<Model> model, const KernelTable& table, const RunShape& shape, int context,
          Act act);
   static Result<std::unique_ptr<Runner>> open_unguarded(const RunnerOptions& options);
-  void pack_to_write(std::size_t n_ids);
+  void pack_to_write(const Batch& batch);
   Status pack();
-  Status check_ids(std::span<const TokenId> ids) const;
 
   std::unique_ptr<Model> model_;
   const KernelTable* table_;

@@ -92,21 +92,42 @@ Status KvCache::reserve(int seq, int length) {
   const int first = this->length(seq) / kSegment;
   for (const auto& store : layers_) {
     if (!store) continue;
-    auto& table = store->tables[static_cast<std::size_t>(seq)];
-    for (int p = first; p < pages_for(length); ++p) {
-      auto& slot = table[static_cast<std::size_t>(p % store->n_pages)];
-      if (slot != nullptr) continue;
-      const std::size_t n = store->shape.page_bytes();
-      auto* page = static_cast<std::byte*>(::operator new[](n, std::align_val_t{64}, std::nothrow));
-      if (page == nullptr)
-        return Error{Errc::NoMemory, fmt::format("no memory for {} more bytes of K/V cache", n),
-                     ""};
-      store->owned.emplace_back(page);
-      std::memset(page, 0, n);
-      used_bytes_ += n;
-      slot = page;
+    for (int p = first; p < pages_for(length); ++p) BEZEL_DO(take_page(*store, seq, p));
+  }
+  return Ok{};
+}
+
+// Memory for page `page` of the sequence, unless its place in the ring has some.
+Status KvCache::take_page(LayerStore& store, int seq, int page) {
+  auto& slot =
+      store.tables[static_cast<std::size_t>(seq)][static_cast<std::size_t>(page % store.n_pages)];
+  if (slot != nullptr) return Ok{};
+  const std::size_t n = store.shape.page_bytes();
+  auto* bytes = static_cast<std::byte*>(::operator new[](n, std::align_val_t{64}, std::nothrow));
+  if (bytes == nullptr)
+    return Error{Errc::NoMemory, fmt::format("no memory for {} more bytes of K/V cache", n), ""};
+  store.owned.emplace_back(bytes);
+  std::memset(bytes, 0, n);
+  used_bytes_ += n;
+  slot = bytes;
+  return Ok{};
+}
+
+Status KvCache::copy(int from, int to, int length) {
+  BEZEL_CHECK(from != to && can_rewind(from, length));
+  const int newest = (high_[static_cast<std::size_t>(from)] - 1) / kSegment;
+  for (const auto& store : layers_) {
+    if (!store) continue;
+    const auto& source = store->tables[static_cast<std::size_t>(from)];
+    const auto& target = store->tables[static_cast<std::size_t>(to)];
+    for (int p = std::max(0, newest - store->n_pages + 1); p < pages_for(length); ++p) {
+      BEZEL_DO(take_page(*store, to, p));
+      const auto at = static_cast<std::size_t>(p % store->n_pages);
+      std::memcpy(target[at], source[at], store->shape.page_bytes());
     }
   }
+  length_[static_cast<std::size_t>(to)] = length;
+  high_[static_cast<std::size_t>(to)] = high_[static_cast<std::size_t>(from)];
   return Ok{};
 }
 

@@ -31,12 +31,16 @@ class KvCache {
   // them.
   bool can_rewind(int seq, int length) const;
   void clear(int seq);
+  // `to` becomes the first `length` positions of `from`: what from can_rewind() to, and `to` can
+  // rewind where `from` could. NoMemory as an Error; `to` is then in no good state until clear().
+  Status copy(int from, int to, int length);
   // Page tables of layer `layer` for all sequences, index = seq. Only for layers that own K/V.
   std::vector<KvPages> pages(int layer) const;
   std::uint64_t used_bytes() const;
 
  private:
   struct LayerStore;
+  Status take_page(LayerStore& store, int seq, int page);
   const Config& config_;
   int n_seqs_, context_, max_chunk_;
   std::vector<int> length_, high_;  // per sequence; high: most positions since clear()

@@ -5,8 +5,8 @@
 namespace bezel::test {
 namespace {
 
-const std::vector<std::string> kCommands{"run",      "chat",       "show",   "bench",
-                                         "tokenize", "perplexity", "logits", "completion"};
+const std::vector<std::string> kCommands{"run",        "chat",   "show",       "bench", "tokenize",
+                                         "perplexity", "logits", "completion", "serve"};
 
 // ---- show
 

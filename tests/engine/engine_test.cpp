@@ -256,7 +256,7 @@ TEST(Engine, AnotherThreadCancelsThroughTheAtomic) {
   const Answer none = answer_of(*engine, r);
   EXPECT_EQ(none.done.reason, DoneReason::Cancelled);
   EXPECT_TRUE(none.done.ids.empty());
-  EXPECT_EQ(none.progress.size(), 1U) << "one chunk of 16";
+  EXPECT_TRUE(none.progress.empty()) << "nothing was read";
 
   cancel = false;
   std::atomic<int> pieces{0};

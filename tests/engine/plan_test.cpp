@@ -82,7 +82,12 @@ TEST_F(Plan, StatesEveryPart) {
   shape_.tokenizer = true;
   const MemoryPlan with = plan_memory(*model_, shape_, 1024);
   EXPECT_GT(with.tokenizer, 320U * 32);
-  EXPECT_EQ(with.anonymous(), bare.anonymous() + with.tokenizer);
+  const std::uint64_t sampler = 320U * 12;  // of one sequence: a row, and its values with their ids
+  EXPECT_EQ(with.anonymous(), bare.anonymous() + with.tokenizer + sampler);
+  shape_.sequences = 3;
+  const MemoryPlan many = plan_memory(*model_, shape_, 1024);
+  EXPECT_EQ(many.kv, 3 * with.kv);
+  EXPECT_EQ(many.base, with.base + 2 * sampler);
 }
 
 TEST_F(Plan, GrowsWithContextChunkThreadsAndReadRows) {

@@ -121,6 +121,7 @@ class ScriptedEngine final : public Engine {
   const EngineInfo& info() const override { return info_; }
   Sampling default_sampling() const override { return {}; }
   std::vector<TokenId> raw_prompt(std::string_view, bool) const override { return {}; }
+  std::string text_of(const std::vector<TokenId>&) const override { return {}; }
   Result<std::vector<TokenId>> chat_prompt(const std::vector<Turn>& turns,
                                            const Talk&) const override {
     return std::vector<TokenId>(turns.size());

@@ -1,0 +1,172 @@
+// bezel serve: one model over HTTP, for many clients at once.
+#include <fmt/format.h>
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "base/file.h"
+#include "bezel/service.h"
+#include "common.h"
+#include "engine/plan.h"
+#include "server/front.h"
+
+namespace bezel::app {
+
+namespace {
+
+struct ServeFlags {
+  ModelFlags with;
+  std::string host = "127.0.0.1", key_file, name;
+  int port = 8080, parallel = 4, queue = 64, grace = 10;
+  bool no_auth = false;
+};
+
+// The key that clients must send; empty: none.
+Result<std::string> read_key(const ServeFlags& f) {
+  std::string key;
+  if (!f.key_file.empty()) {
+    BEZEL_TRY(key, read_file(f.key_file, 4096));
+    while (!key.empty() && (key.back() == '\n' || key.back() == '\r')) key.pop_back();
+    if (key.empty()) return Error{Errc::BadInput, "the file with the API key is empty", f.key_file};
+  } else if (const char* from = std::getenv("BEZEL_API_KEY"); from != nullptr) {
+    key = from;
+  }
+  if (key.empty() && !f.no_auth && !is_loopback(f.host))
+    return Error{Errc::BadInput,
+                 fmt::format("at {} other machines can reach this server: give an API key with "
+                             "--api-key-file or BEZEL_API_KEY, or say --no-auth",
+                             f.host),
+                 ""};
+  if (f.no_auth) key.clear();
+  return key;
+}
+
+std::string name_of(const ServeFlags& f) {
+  if (!f.name.empty()) return f.name;
+  const std::filesystem::path path(f.with.options.model_path);
+  const std::string stem =
+      path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
+  return one_line(stem.empty() ? path.parent_path().filename().string() : stem);
+}
+
+// What goes on, on standard error: one line kept up to date on a terminal, else one every ten
+// seconds in which something happened.
+class LoadLine {
+ public:
+  void show(const ServiceLoad& now) {
+    const bool busy = now.running + now.waiting > 0;
+    const std::uint64_t done = now.requests - static_cast<std::uint64_t>(now.running + now.waiting);
+    const std::string line = fmt::format(
+        "{} running, {} waiting; {} done, {} refused; {} tokens read ({} reused), {} written",
+        now.running, now.waiting, done, now.refused, now.prompt_tokens, now.reused_tokens,
+        now.answer_tokens);
+    ++since_;
+    if (line == last_ && !(busy && terminal_)) return;
+    if (!terminal_ && since_ < 10) return;
+    since_ = 0;
+    last_ = line;
+    std::fprintf(stderr, terminal_ ? "\r%s\x1b[K" : "%s\n", line.c_str());
+    open_ = terminal_;
+  }
+  void end() {
+    if (open_) std::fputc('\n', stderr);
+    open_ = false;
+  }
+
+ private:
+  bool terminal_ = ::isatty(STDERR_FILENO) == 1, open_ = false;
+  int since_ = 0;
+  std::string last_;
+};
+
+// SIGINT and SIGTERM are waited for, not handled; threads that start later inherit that.
+sigset_t block_signals() {
+  sigset_t set;
+  ::sigemptyset(&set);
+  ::sigaddset(&set, SIGINT);
+  ::sigaddset(&set, SIGTERM);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  return set;
+}
+
+int serve(const ServeFlags& f) {
+  const auto key = read_key(f);
+  if (!key) return fail(key.error());
+  const sigset_t signals = block_signals();
+  ServiceOptions options;
+  options.engine = f.with.options;
+  options.engine.sequences = f.parallel;
+  options.queue = f.queue;
+  auto service = Service::start(options);
+  if (!service) return fail(service.error());
+  FrontOptions front_options;
+  front_options.http.host = f.host;
+  front_options.http.port = static_cast<std::uint16_t>(f.port);
+  front_options.api_key = *key;
+  front_options.model = name_of(f);
+  auto front = Front::start(**service, front_options);
+  if (!front) return fail(front.error());
+  const EngineInfo& info = (*service)->engine().info();
+  if (!info.template_note.empty()) note("note: " + info.template_note);
+  note_context(info);
+  const bool v6 = f.host.find(':') != std::string::npos;
+  output().write(fmt::format("{} at http://{}{}{}:{} ({} at a time, {} tokens each{})\n",
+                             front_options.model, v6 ? "[" : "", f.host, v6 ? "]" : "",
+                             (*front)->port(), info.sequences, info.context,
+                             key->empty() ? "" : ", with an API key"));
+  output().flush();
+
+  LoadLine line;
+  const timespec second = {1, 0};
+  while (::sigtimedwait(&signals, nullptr, &second) < 0) line.show((*service)->load());
+  line.end();
+  note(fmt::format("stopping; answers under way have {} seconds", f.grace));
+  ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the program at once
+  (*front)->stop(std::chrono::seconds(f.grace));
+  service->reset();  // before the front: its answers hold connections
+  return kDone;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Action& action) {
+  auto f = std::make_shared<ServeFlags>();
+  CLI::App* c = app.add_subcommand(
+      "serve", "Serve a model over HTTP: OpenAI's, Anthropic's and Ollama's APIs");
+  c->footer(
+      "It answers to this machine alone unless --host says otherwise; then an API key is needed.\n"
+      "Ctrl-C or SIGTERM ends it.\n\n"
+      "Examples:\n"
+      "  bezel serve model.gguf\n"
+      "  bezel serve model.gguf --port 9000 --parallel 8 --ctx 8192\n"
+      "  BEZEL_API_KEY=... bezel serve model.gguf --host 0.0.0.0\n");
+  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
+      ->required()
+      ->type_name("");
+  c->add_option("--host", f->host, "address to listen at (default 127.0.0.1)")->type_name("NAME");
+  c->add_option("--port", f->port, "port (default 8080; 0: any free one)")
+      ->check(range(0, 65535))
+      ->type_name("N");
+  c->add_option("--api-key-file", f->key_file, "file with the key clients must send")
+      ->type_name("FILE");
+  c->add_flag("--no-auth", f->no_auth, "no key, also where other machines can reach this");
+  c->add_option("--name", f->name, "the model's name for clients (default: the file's)")
+      ->type_name("NAME");
+  c->add_option("--parallel", f->parallel, "answers at the same time (default 4)")
+      ->check(range(1, 256))
+      ->type_name("N");
+  c->add_option("--queue", f->queue, "requests that may wait beside them (default 64)")
+      ->check(range(0, 65536))
+      ->type_name("N");
+  c->add_option("--grace", f->grace, "seconds for answers under way at the end (default 10)")
+      ->check(range(0, 86400))
+      ->type_name("S");
+  f->with.add(*c);
+  c->callback([f, &action] { action = [f] { return serve(*f); }; });
+}
+
+}  // namespace bezel::app

@@ -1,0 +1,20 @@
+// OpenAI's chat completions and completions.
+#pragma once
+#include "server/api/ask.h"
+#include "server/api/fields.h"
+
+namespace bezel::api {
+
+std::string openai_error(const Error& error, int status);
+void openai_chat(const House& house, const Json& body, const ExchangePtr& exchange);
+void openai_completions(const House& house, const Json& body, const ExchangePtr& exchange);
+Json openai_model(const House& house);
+
+// A list of messages as OpenAI has them, as turns.
+std::vector<Turn> openai_messages(const Json& messages, std::optional<Error>& error);
+// tools, tool_choice, parallel_tool_calls.
+void read_tools(Fields& in, Talk& talk);
+// Text as it may stand in a JSON string of arguments: what is no JSON object is a mistake.
+void check_arguments(Fields& in, const char* key, const std::string& arguments);
+
+}  // namespace bezel::api

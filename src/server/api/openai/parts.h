@@ -1,0 +1,34 @@
+// What OpenAI's chat completions and completions share.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "server/api/ask.h"
+#include "server/api/fields.h"
+
+namespace bezel::api {
+
+struct Shape {  // of the answer
+  std::string id, model;
+  std::int64_t created = unix_time();
+  bool stream = false, usage = false, logprobs = false;
+  const Engine* engine = nullptr;
+
+  Json frame(const char* object) const;
+};
+
+struct Usage {
+  int prompt = 0, reused = 0, answer = 0;
+  Json json() const;
+  void add(const Done& done);
+};
+
+std::string sse(const Json& json);
+// logit_bias: ids to numbers from -100, which bans, to 100.
+void read_bias(Fields& in, const Engine& engine, Sampling& sampling);
+// stream and stream_options; gives n.
+std::size_t read_shape(Fields& in, std::optional<Error>& error, Shape& shape);
+// The job n times, each with a seed of its own.
+std::vector<Job> copies(const Job& job, std::size_t n);
+
+}  // namespace bezel::api

@@ -1,0 +1,34 @@
+// The front desk: who may ask, and which path leads where.
+#pragma once
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "bezel/result.h"
+#include "bezel/service.h"
+#include "server/http/server.h"
+
+namespace bezel {
+
+struct FrontOptions {
+  http::Options http;
+  std::string api_key;  // empty: none is asked for
+  std::string model;    // its name for clients
+};
+
+// Serves a service over HTTP. Any thread.
+class Front {
+ public:
+  // Loopback addresses need no key; others are the caller's to guard. The service must end before
+  // this does.
+  static Result<std::unique_ptr<Front>> start(Service& service, const FrontOptions& options);
+  virtual ~Front() = default;
+  virtual std::uint16_t port() const = 0;
+  // See http::Server::stop(). New requests are refused from now on.
+  virtual void stop(std::chrono::milliseconds grace) = 0;
+};
+
+// Whether a host is this machine's own loopback: 127.*, ::1 or localhost.
+bool is_loopback(const std::string& host);
+
+}  // namespace bezel

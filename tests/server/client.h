@@ -1,0 +1,119 @@
+// A plain HTTP client over real sockets, that can also misbehave.
+#pragma once
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+namespace bezel::test {
+
+class Client {
+ public:
+  explicit Client(std::uint16_t port, int receive_buffer = 0)
+      : fd_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    if (receive_buffer > 0)
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    const timeval wait = {60, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    sockaddr_in to = {};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
+      throw std::runtime_error("cannot connect");
+  }
+  ~Client() { close(); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  // False when the other side has closed.
+  bool send(const std::string& bytes) {
+    for (std::size_t at = 0; at < bytes.size();) {
+      const ssize_t n = ::send(fd_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+      if (n <= 0) return false;
+      at += static_cast<std::size_t>(n);
+    }
+    return true;
+  }
+  // Until `end` has come (it is part of the result), or the other side closes.
+  std::string read_until(const std::string& end) {
+    char bytes[4096];
+    while (true) {
+      const std::size_t at = have_.find(end);
+      if (!end.empty() && at != std::string::npos) return take(at + end.size());
+      const ssize_t n = ::recv(fd_, bytes, sizeof bytes, 0);
+      if (n <= 0) return take(have_.size());
+      have_.append(bytes, static_cast<std::size_t>(n));
+    }
+  }
+  std::string read_all() { return read_until(""); }
+  // n bytes, fewer when the other side closes.
+  std::string read(std::size_t n) {
+    char bytes[4096];
+    while (have_.size() < n) {
+      const ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
+      if (got <= 0) break;
+      have_.append(bytes, static_cast<std::size_t>(got));
+    }
+    return take(std::min(n, have_.size()));
+  }
+
+ private:
+  std::string take(std::size_t n) {
+    std::string out = have_.substr(0, n);
+    have_.erase(0, n);
+    return out;
+  }
+  int fd_;
+  std::string have_;
+};
+
+struct Response {
+  int status = 0;
+  std::string head, body;
+};
+
+// The bytes of a request; `more`: whole header lines.
+inline std::string request(const std::string& method, const std::string& path,
+                           const std::string& body = "", const std::string& more = "") {
+  return fmt::format("{} {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{}\r\n{}", method,
+                     path, body.size(), more, body);
+}
+
+// Reads one answer, chunks joined.
+inline Response read_response(Client& client) {
+  Response r;
+  r.head = client.read_until("\r\n\r\n");
+  if (r.head.size() > 12) r.status = std::stoi(r.head.substr(9, 3));
+  const std::size_t at = r.head.find("Content-Length: ");
+  if (at != std::string::npos) {
+    r.body = client.read(std::stoul(r.head.substr(at + 16)));
+    return r;
+  }
+  while (true) {
+    const std::string line = client.read_until("\r\n");
+    if (line.size() < 3) return r;
+    const std::size_t size = std::stoul(line, nullptr, 16);
+    r.body += client.read(size);
+    if (client.read(2).size() < 2 || size == 0) return r;
+  }
+}
+
+inline Response ask(std::uint16_t port, const std::string& bytes) {
+  Client client(port);
+  client.send(bytes);
+  return read_response(client);
+}
+
+}  // namespace bezel::test
