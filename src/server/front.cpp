@@ -189,12 +189,12 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   if (stopping_ && !route->open) return send(*e, 503, "the server is stopping", shape);
   Json body;
   const JsonGuard guard(body);
-  if (std::string_view(route->method) == "POST") {
-    auto parsed = parse_json(request.body, "the body");
-    if (!parsed) return api::refuse(*e, parsed.error(), shape);
-    body = *std::move(parsed);
-  }
   try {
+    if (std::string_view(route->method) == "POST") {
+      auto parsed = parse_json(request.body, "the body");
+      if (!parsed) return api::refuse(*e, parsed.error(), shape);
+      body = *std::move(parsed);
+    }
     (this->*route->run)(body, e);
   } catch (const std::bad_alloc&) {
     send(*e, 503, "not enough memory for the request", shape);
