@@ -27,11 +27,13 @@ class Api : public testing::Test {
   void SetUp() override { open(4, 8, ""); }
   void TearDown() override { close(); }
 
-  void open(int sequences, int queue, const std::string& key) {
+  void open(int sequences, int queue, const std::string& key, int context = 1024,
+            const std::string& isa = "") {
     static const ModelFolder folder("e2b", true);
     ServiceOptions o;
     o.engine = tiny(folder.path());
-    o.engine.context = 1024;
+    o.engine.context = context;
+    o.engine.isa = isa;
     o.engine.sequences = sequences;
     o.queue = queue;
     auto service = Service::start(o);
@@ -313,9 +315,9 @@ TEST_F(Api, AKeyIsNeededWhereOneIsSet) {
 
 TEST_F(Api, AClientThatLeavesFreesItsPlace) {
   close();
-  open(1, 0, "");
+  open(1, 0, "", 4096, "scalar");  // a second's work, where ours takes milliseconds
   const std::string endless =
-      R"({"prompt":"abc","stream":true,"max_tokens":900,"logit_bias":{"1":-100}})";
+      R"({"prompt":"abc","stream":true,"max_tokens":4000,"logit_bias":{"1":-100}})";
   {
     Client client(front_->port());
     ASSERT_TRUE(client.send(request("POST", "/v1/completions", endless)));
