@@ -115,7 +115,7 @@ TEST_F(Api, AStreamJoinedIsTheWholeAnswerAndEndsWithUsage) {
     if (e["choices"][0]["delta"].contains("content"))
       text += e["choices"][0]["delta"]["content"].get<std::string>();
   }
-  EXPECT_EQ(text, whole["choices"][0]["message"]["content"]);
+  EXPECT_EQ(text, whole["choices"][0]["message"]["content"].get<std::string>());
   EXPECT_EQ(all[0]["choices"][0]["delta"]["role"], "assistant");
   EXPECT_EQ(all[all.size() - 2]["choices"][0]["finish_reason"], "length");
   EXPECT_EQ(all.back()["usage"]["completion_tokens"], 6);
@@ -392,7 +392,7 @@ TEST_F(Api, AMessageStreamsInBlocksThatJoinToTheWhole) {
   std::string text;
   for (const Json& e : all)
     if (e["type"] == "content_block_delta") text += e["delta"]["text"].get<std::string>();
-  EXPECT_EQ(text, whole["content"][0]["text"]);
+  EXPECT_EQ(text, whole["content"][0]["text"].get<std::string>());
 }
 
 TEST_F(Api, AMessagesTokensAreCountedAndItsFirstSystemLineLeftOut) {
