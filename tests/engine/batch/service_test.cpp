@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <limits>
 #include <mutex>
+#include <thread>
 
 #include "engine/harness.h"
 
@@ -238,8 +239,13 @@ TEST(Service, CancelEndsWhatRunsAndWhatWaitsAndLeavesTheOthersAlone) {
 }
 
 TEST(Service, RefusesWithNumbersWhatCannotFitOrWait) {
+  Watched w[4];  // outlive the service, which tells them of its end
+  std::atomic<bool> go_on{false};
+  w[1].watch = [&go_on](const Answer&) {
+    while (!go_on) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return true;
+  };
   const auto service = start(1, 1, 256);
-  Watched w[4];
   const auto too_long = service->submit(w[0].job(greedy(random_prompt(300, 1), 5)));
   ASSERT_FALSE(too_long);
   EXPECT_EQ(too_long.error().code, Errc::TooLarge);
@@ -250,6 +256,7 @@ TEST(Service, RefusesWithNumbersWhatCannotFitOrWait) {
   const auto a = service->submit(w[1].job(endless));
   const auto b = service->submit(w[2].job(endless));
   const auto full = service->submit(w[3].job(endless));
+  go_on = true;
   ASSERT_TRUE(a && b);
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code, Errc::Busy);
