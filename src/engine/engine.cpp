@@ -146,6 +146,7 @@ Result<AnswerPtr> LocalEngine::open(const std::vector<Turn>& turns, const Talk& 
                                     const Request& rules, OnEvent on_event) {
   BEZEL_TRY(Prompt prompt, render_chat(*tokenizer_, style_.style, turns, talk));
   output::Options options;
+  options.exact = rules.constraint.kind != Constraint::Kind::None;
   options.start = prompt.in_thought ? output::Start::Thought : output::Start::Content;
   options.thinking = talk.think;
   if (!talk.tools.empty()) {

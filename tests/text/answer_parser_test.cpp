@@ -95,6 +95,14 @@ TEST(AnswerParser, ThoughtTextAndCallsComeApart) {
   EXPECT_EQ(parsed("plain <|tool_call spelled"), "[text plain <|tool_call spelled] length");
 }
 
+TEST(AnswerParser, WhiteSpaceAtTheEndsStaysInATextThatHasAFormToKeep) {
+  const std::string text = "<|channel>thought\nwhy<channel|>\n- a\n<turn|>";
+  EXPECT_EQ(parsed(text), "[thought why][text - a] stop");
+  Options options;
+  options.exact = true;
+  EXPECT_EQ(parsed(text, options), "[thought why][text \n- a\n] stop");
+}
+
 TEST(AnswerParser, BrokenFormsRecoverAsTheTableSays) {
   const Options with_tools{Start::Content, false, tools()};
   const std::vector<std::pair<std::string, std::string>> plain = {

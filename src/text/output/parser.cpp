@@ -243,7 +243,7 @@ void Parser::end_thought() {
   if (state_ != State::Thought) return;
   newline_ = false;
   state_ = State::Content;
-  skip_space_ = true;
+  skip_space_ = !options_.exact;
   bare_call_ = options_.tools.is_array();
 }
 
@@ -424,6 +424,7 @@ void Parser::stop() {
   stopped_ = true;
   end_thought();
   close_call();
+  if (options_.exact && state_ == State::Content) emit(Event::Kind::Text, space_);
   space_.clear();
 }
 

@@ -30,7 +30,8 @@ struct Options {
   // Thinking was asked for: an answer that begins with "thought" and a newline is a thought
   // although its control token is missing.
   bool thinking = false;
-  Json tools;  // as in requests; types arguments and names tools. May be null
+  Json tools;          // as in requests; types arguments and names tools. May be null
+  bool exact = false;  // the text has a form to keep: white space at its ends stays
 };
 
 // Time and memory are linear in what is pushed. The fragments of a call's arguments joined are one
