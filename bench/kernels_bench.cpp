@@ -68,18 +68,21 @@ void rate(benchmark::State& state, const char* name, double of_one) {
 // ---- peaks
 
 #if defined(__x86_64__)
-#define BEZEL_DOT_PEAK(NAME, TARGET, TYPE, ZERO, ONE, STEP, LANES)     \
-  __attribute__((target(TARGET))) void NAME(benchmark::State& state) { \
-    TYPE acc[12], w = ONE(1), x = ONE(2);                              \
-    for (auto& a : acc) a = ZERO();                                    \
-    for (auto _ : state) {                                             \
-      for (int i = 0; i < 100; ++i) {                                  \
-        for (auto& a : acc) a = STEP;                                  \
-        benchmark::DoNotOptimize(x);                                   \
-      }                                                                \
-      for (auto& a : acc) benchmark::DoNotOptimize(a);                 \
-    }                                                                  \
-    rate(state, "GOP/s", 2.0 * 12 * 100 * (LANES));                    \
+#define BEZEL_DOT_PEAK(NAME, TARGET, TYPE, ZERO, ONE, STEP, LANES)                           \
+  __attribute__((target(TARGET))) void NAME(benchmark::State& state) {                       \
+    TYPE acc[12], w = ONE(1), x = ONE(2);                                                    \
+    _Pragma("GCC unroll 12") for (int k = 0; k < 12; ++k) acc[k] = ZERO();                   \
+    for (auto _ : state) {                                                                   \
+      for (int i = 0; i < 100; ++i) {                                                        \
+        asm volatile("" : "+v"(x)); /* not known, still in its register */                   \
+        _Pragma("GCC unroll 12") for (int k = 0; k < 12; ++k) {                              \
+          TYPE& a = acc[k];                                                                  \
+          a = STEP;                                                                          \
+        }                                                                                    \
+      }                                                                                      \
+      _Pragma("GCC unroll 12") for (int k = 0; k < 12; ++k) asm volatile("" : "+v"(acc[k])); \
+    }                                                                                        \
+    rate(state, "GOP/s", 2.0 * 12 * 100 * (LANES));                                          \
   }
 BEZEL_DOT_PEAK(dot_avx2, "avx2", __m256i, _mm256_setzero_si256, _mm256_set1_epi8,
                _mm256_add_epi16(a, _mm256_maddubs_epi16(w, x)), 32)
