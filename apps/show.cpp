@@ -57,6 +57,7 @@ RunShape shape_of(const ShowFlags& f, const Model& model, bool tokenizer) {
   shape.threads = o.threads > 0 ? o.threads : usable_cores();
   shape.kv = dtype_of(o.kv);
   shape.tokenizer = tokenizer;
+  shape.packs = shape.floats_as_q8 = o.weights == WeightKind::Q8_0;
   return shape;
 }
 
@@ -73,7 +74,9 @@ Status plan_into(Facts& facts, const ShowFlags& f) {
                                         default_budget(free_memory_bytes(), facts.file_bytes));
   shape.chunk = std::min(shape.chunk, facts.context);
   shape.max_read = std::min(shape.max_read, shape.chunk);
-  plan_packing(*facts.model, f.with.options, facts.context, free_memory_bytes(), shape);
+  if (!shape.packs)
+    shape.packs =
+        packing_pays(*facts.model, f.with.options, shape, facts.context, free_memory_bytes());
   facts.memory = plan_memory(*facts.model, shape, facts.context);
   return Ok{};
 }

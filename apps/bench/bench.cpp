@@ -301,7 +301,7 @@ Status bench(const BenchFlags& f) {
             Runner::open({.engine = f.with.options, .positions = static_cast<int>(positions)}));
   const InterruptGuard guard;
   Bench bench(f, *runner);
-  if (f.answer > 1) BEZEL_DO(bench.warm_up());
+  if (f.answer > 0 && positions > 1) BEZEL_DO(bench.warm_up());
   std::vector<BenchRow> rows;
   const double bandwidth = read_bandwidth(runner->table(), runner->threads());
   if (!f.json && f.compare.empty()) print_head(f, *runner, bandwidth);

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace bezel::app {
 
 namespace {
@@ -15,16 +17,7 @@ class Listener {
     if (const auto* call = std::get_if<CallPiece>(&event)) add(*call);
     return true;
   }
-  bool heard(const Turn& answer) const {
-    if (broken_ || turn_.text != answer.text || turn_.thought != answer.thought ||
-        turn_.calls.size() != answer.calls.size())
-      return false;
-    for (std::size_t i = 0; i < answer.calls.size(); ++i)
-      if (turn_.calls[i].name != answer.calls[i].name ||
-          turn_.calls[i].arguments != answer.calls[i].arguments)
-        return false;
-    return true;
-  }
+  bool heard(const Turn& answer) const { return !broken_ && same_answer(turn_, answer); }
 
  private:
   // A call's pieces follow one another; its first has the name, and no other.
@@ -113,6 +106,14 @@ void take_calls(Turn& answer) {
 }
 
 }  // namespace
+
+bool same_answer(const Turn& a, const Turn& b) {
+  return a.text == b.text && a.thought == b.thought &&
+         std::equal(a.calls.begin(), a.calls.end(), b.calls.begin(), b.calls.end(),
+                    [](const ToolCall& x, const ToolCall& y) {
+                      return x.name == y.name && x.arguments == y.arguments;
+                    });
+}
 
 bool native_calls(const Engine& engine, const Json& tools) {
   Talk talk;

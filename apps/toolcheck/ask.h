@@ -20,6 +20,9 @@ struct Ask {
 // Whether the model's template has a place for tools.
 bool native_calls(const Engine& engine, const Json& tools);
 
+// Whether two answers think, say and call the same; ids of calls do not count.
+bool same_answer(const Turn& a, const Turn& b);
+
 // `same`: the pieces as they came, joined, are the answer.
 struct Heard : Answered {
   bool same = true;

@@ -48,14 +48,7 @@ struct Row {
 };
 
 bool equal(const Heard& a, const Heard& b) {
-  if (a.turn.text != b.turn.text || a.turn.thought != b.turn.thought ||
-      a.turn.calls.size() != b.turn.calls.size())
-    return false;
-  for (std::size_t i = 0; i < a.turn.calls.size(); ++i)
-    if (a.turn.calls[i].name != b.turn.calls[i].name ||
-        a.turn.calls[i].arguments != b.turn.calls[i].arguments)
-      return false;
-  return a.done.ids == b.done.ids;
+  return same_answer(a.turn, b.turn) && a.done.ids == b.done.ids;
 }
 
 class Check {

@@ -45,12 +45,12 @@ MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
   return plan;
 }
 
-void plan_packing(const Model& model, const EngineOptions& options, int context,
-                  std::uint64_t free_bytes, RunShape& shape) {
-  shape.floats_as_q8 = options.weights == WeightKind::Q8_0;
-  shape.packs = options.act == ActKind::Int8 && options.weights != WeightKind::File;
-  if (!shape.packs || shape.floats_as_q8) return;
-  shape.packs = plan_memory(model, shape, context).anonymous() <= free_bytes - free_bytes / 16;
+bool packing_pays(const Model& model, const EngineOptions& options, const RunShape& shape,
+                  int context, std::uint64_t free_bytes) {
+  if (options.act != ActKind::Int8 || options.weights != WeightKind::Auto) return false;
+  RunShape packed = shape;
+  packed.packs = true;
+  return plan_memory(model, packed, context).anonymous() <= free_bytes - free_bytes / 16;
 }
 
 std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes) {

@@ -32,10 +32,10 @@ int default_chunk(int vocab, bool every_row);
 // `context` >= 1 positions of each sequence.
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context);
 
-// Fills in `packs`: asked for, or left to us and fitting beside everything else with a sixteenth of
-// `free_bytes` left.
-void plan_packing(const Model& model, const EngineOptions& options, int context,
-                  std::uint64_t free_bytes, RunShape& shape);
+// Whether weights are packed when an answer begins: nothing else was asked for, and they fit beside
+// everything else with a sixteenth of `free_bytes` left.
+bool packing_pays(const Model& model, const EngineOptions& options, const RunShape& shape,
+                  int context, std::uint64_t free_bytes);
 
 // Memory that a context chosen by us may take: half of what is free, and no more than the mapped
 // weights leave of it; an eighth when they leave nothing (they can be read again from disk).

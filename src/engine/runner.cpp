@@ -98,11 +98,18 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.chunk = std::max(shape.chunk, o.sequences);
   shape.max_read = options.every_row ? shape.chunk : std::min(options.last_rows, shape.chunk);
   shape.tokenizer = options.tokenizer;
+  shape.packs = shape.floats_as_q8 = o.weights == WeightKind::Q8_0;
   BEZEL_TRY(const int context, choose_context(*model, shape, wanted));
   shape.chunk = std::max(std::min(shape.chunk, context), o.sequences);
   shape.max_read = std::min(shape.max_read, shape.chunk);
   const Act act = o.act == ActKind::Int8 ? Act::Int8 : Act::F32;
-  plan_packing(*model, o, context, free_memory_bytes(), shape);
+  const std::uint64_t free = free_memory_bytes();
+  if (shape.floats_as_q8 && plan_memory(*model, shape, context).anonymous() > free)
+    return Error{Errc::TooLarge,
+                 fmt::format("weights as Q8_0 need {}, and {} are free; leave --weights out",
+                             size_text(model->packed_bytes(true)), size_text(free)),
+                 o.model_path};
+  if (!shape.packs) shape.packs = packing_pays(*model, o, shape, context, free);
   std::unique_ptr<Runner> runner(new Runner(std::move(model), *table, shape, context, act));
   if (shape.floats_as_q8) BEZEL_DO(runner->pack());
   return runner;
@@ -130,7 +137,12 @@ void Runner::pack_to_write(const Batch& batch) {
   const bool few = batch.size() <= std::max(kFewTokens, shape_.sequences);
   const bool answers = batch.read.size() == batch.ids.size() && batch.rows.front().pos > 0;
   if (packed_ || !shape_.packs || !few || !answers) return;
-  if (!pack()) shape_.packs = false;  // no memory after all: the file does as well
+  // Others may have taken the memory since. The file does as well.
+  const std::uint64_t free = free_memory_bytes();
+  if (model_->packed_bytes(shape_.floats_as_q8) > free - free / 16 || !pack()) {
+    shape_.packs = false;
+    packed_ = true;
+  }
 }
 
 Status Runner::pack() {

@@ -36,10 +36,10 @@ const char* finish_of(const Reply& reply) {
   return reply.turn.calls.empty() ? "stop" : "tool_calls";
 }
 
-class ChatWriter final : public Writer {
+class ChatWriter final : public OpenAiWriter {
  public:
   ChatWriter(ExchangePtr exchange, Shape shape, std::size_t n)
-      : Writer(std::move(exchange), openai_error), shape_(std::move(shape)), choices_(n) {}
+      : OpenAiWriter(std::move(exchange), std::move(shape)), choices_(n) {}
 
   bool event(int job, const Event& event) override {
     Choice& c = choices_[static_cast<std::size_t>(job)];
@@ -83,24 +83,12 @@ class ChatWriter final : public Writer {
   }
 
   void all_done() override {
-    if (shape_.stream) {
-      if (shape_.usage) {
-        Json last = shape_.frame("chat.completion.chunk");
-        last["choices"] = Json::array();
-        last["usage"] = usage_.json();
-        write(sse(last));
-      }
-      write("data: [DONE]\n\n");
-      return end();
-    }
+    if (shape_.stream) return end_stream("chat.completion.chunk");
     Json body = shape_.frame("chat.completion");
     body["choices"] = Json::array();
     for (Choice& c : choices_) body["choices"].push_back(std::move(c.json));
     body["usage"] = usage_.json();
     respond(body);
-  }
-  std::string late_error(const std::string& body) const override {
-    return "data: " + body + "\n\ndata: [DONE]\n\n";
   }
 
  private:
@@ -163,9 +151,7 @@ class ChatWriter final : public Writer {
     return choice;
   }
 
-  Shape shape_;
   std::vector<Choice> choices_;
-  Usage usage_;
 };
 
 void read_format(Fields& in, std::optional<Error>& error, Request& request) {

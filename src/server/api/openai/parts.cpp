@@ -34,6 +34,21 @@ std::string sse(const Json& json) {
   return "data: " + dump_json(json) + "\n\n";
 }
 
+std::string OpenAiWriter::late_error(const std::string& body) const {
+  return "data: " + body + "\n\ndata: [DONE]\n\n";
+}
+
+void OpenAiWriter::end_stream(const char* object) {
+  if (shape_.usage) {
+    Json last = shape_.frame(object);
+    last["choices"] = Json::array();
+    last["usage"] = usage_.json();
+    write(sse(last));
+  }
+  write("data: [DONE]\n\n");
+  end();
+}
+
 void read_bias(Fields& in, const Engine& engine, Sampling& sampling) {
   const Json* bias = in.object("logit_bias");
   if (bias == nullptr) return;

@@ -1,10 +1,12 @@
 // What OpenAI's chat completions and completions share.
 #pragma once
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "server/api/ask.h"
 #include "server/api/fields.h"
+#include "server/api/openai/openai.h"
 
 namespace bezel::api {
 
@@ -24,6 +26,22 @@ struct Usage {
 };
 
 std::string sse(const Json& json);
+
+// What the two writers share: the frame, the count, and how a stream ends.
+class OpenAiWriter : public Writer {
+ public:
+  OpenAiWriter(ExchangePtr exchange, Shape shape)
+      : Writer(std::move(exchange), openai_error), shape_(std::move(shape)) {}
+  std::string late_error(const std::string& body) const override;
+
+ protected:
+  // The usage, if asked for, in a chunk of kind `object`, and the stream's last line.
+  void end_stream(const char* object);
+
+  Shape shape_;
+  Usage usage_;
+};
+
 // logit_bias: ids to numbers from -100, which bans, to 100.
 void read_bias(Fields& in, const Engine& engine, Sampling& sampling);
 // stream and stream_options; gives n.

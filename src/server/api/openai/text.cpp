@@ -19,14 +19,13 @@ struct Echo {  // of one prompt
   bool bos_is_ours = false;  // the client did not send the first id
 };
 
-class TextWriter final : public Writer {
+class TextWriter final : public OpenAiWriter {
  public:
   // `echoes`: for every job; empty: nothing is echoed. Without `answers` the prompt alone is
   // wanted.
   TextWriter(ExchangePtr exchange, Shape shape, std::vector<Echo> echoes, std::size_t n,
              bool answers)
-      : Writer(std::move(exchange), openai_error),
-        shape_(std::move(shape)),
+      : OpenAiWriter(std::move(exchange), std::move(shape)),
         echoes_(std::move(echoes)),
         choices_(n),
         answers_(answers) {
@@ -60,25 +59,13 @@ class TextWriter final : public Writer {
   }
 
   void all_done() override {
-    if (shape_.stream) {
-      if (shape_.usage) {
-        Json last = shape_.frame("text_completion");
-        last["choices"] = Json::array();
-        last["usage"] = usage_.json();
-        write(sse(last));
-      }
-      write("data: [DONE]\n\n");
-      return end();
-    }
+    if (shape_.stream) return end_stream("text_completion");
     Json body = shape_.frame("text_completion");
     body["choices"] = Json::array();
     for (std::size_t i = 0; i < choices_.size(); ++i)
       body["choices"].push_back(choice(static_cast<int>(i), choices_[i].finish));
     body["usage"] = usage_.json();
     respond(body);
-  }
-  std::string late_error(const std::string& body) const override {
-    return "data: " + body + "\n\ndata: [DONE]\n\n";
   }
 
  private:
@@ -129,11 +116,9 @@ class TextWriter final : public Writer {
     return j;
   }
 
-  Shape shape_;
   std::vector<Echo> echoes_;
   std::vector<Choice> choices_;
   bool answers_;
-  Usage usage_;
 };
 
 Echo prompt_of(const Engine& engine, const Json& json) {
