@@ -17,6 +17,7 @@
 #include "base/huge.h"
 #include "kernels/kernels.h"
 #include "kernels/packed.h"
+#include "kernels/woven.h"
 
 namespace {
 
@@ -49,15 +50,9 @@ HugeBuffer filled(std::size_t bytes) {
 // Tokens of kIn int8 inputs.
 struct Tokens {
   explicit Tokens(int n)
-      : q(filled(static_cast<std::size_t>(n) * kIn)), scale(kIn / 32, 0.01F), sums(kIn / 16, 3) {
-    for (int t = 0; t < n; ++t)
-      rows.push_back({reinterpret_cast<const std::int8_t*>(q.data()) + std::ptrdiff_t{t} * kIn,
-                      scale.data(), sums.data()});
-  }
-  HugeBuffer q;
-  std::vector<float> scale;
-  std::vector<std::int32_t> sums;
-  std::vector<Q8ConstRow> rows;
+      : bytes(filled(woven_bytes(n, kIn))), woven{bytes.data(), woven_bytes(1, kIn), 0} {}
+  HugeBuffer bytes;  // scales are floats like any other: f16 patterns are small ones
+  Q8Tokens woven;
 };
 
 void rate(benchmark::State& state, const char* name, double of_one) {
@@ -139,7 +134,7 @@ void product(benchmark::State& state, DType type) {
   const Tokens x(48);
   std::vector<float> y(48 * kPanelRows);
   for (auto _ : state) {
-    table().product_q8(type, panel.data(), kIn, x.rows.data(), 48, true, y.data(), kPanelRows);
+    table().product_q8(type, panel.data(), kIn, x.woven, 48, true, y.data(), kPanelRows);
     benchmark::DoNotOptimize(y.data());
   }
   rate(state, "GOP/s", 2.0 * 48 * kPanelRows * kIn);
@@ -164,7 +159,7 @@ void packed(benchmark::State& state, DType type, int n, bool cached) {
   std::vector<float> y(static_cast<std::size_t>(n) * kPanelRows);
   for (auto _ : state) {
     for (std::size_t p = 0; p < panels; ++p)
-      table().product_packed_q8(type, weights.data() + p * one, 0, kIn, x.rows.data(), n, y.data(),
+      table().product_packed_q8(type, weights.data() + p * one, 0, kIn, x.woven, n, y.data(),
                                 kPanelRows);
     benchmark::DoNotOptimize(y.data());
   }
@@ -208,6 +203,7 @@ void add_kernels() {
     RegisterBenchmark(("expand/" + name).c_str(), expand, type);
     RegisterBenchmark(("answer/" + name + "/cache").c_str(), packed, type, 1, true);
     RegisterBenchmark(("answer/" + name + "/memory").c_str(), packed, type, 1, false);
+    RegisterBenchmark(("answer8/" + name + "/cache").c_str(), packed, type, 8, true);
     RegisterBenchmark(("answer8/" + name + "/memory").c_str(), packed, type, 8, false);
   }
   RegisterBenchmark("attention/1", attention, 1);

@@ -32,6 +32,13 @@ struct Q8ConstRow {
   const float* scale;
   const std::int32_t* half_sums;
 };
+// Tokens woven into tiles (woven.h): token t's tile begins at `at` + t * token_bytes for every t
+// that is the first of one. The product begins at input first_k of each.
+struct Q8Tokens {
+  const std::byte* at;
+  std::size_t token_bytes;
+  int first_k;  // multiple of 32
+};
 
 // What attention of some query rows against one segment of one K/V head needs and gives.
 struct SegmentArgs {
@@ -53,6 +60,7 @@ struct SegmentArgs {
 struct KernelTable {
   const char* name;     // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"
   std::uint32_t needs;  // CpuFeature bits
+  int tile;             // tokens of the widest tile that the quantised products read (woven.h)
 
   // ---- quantised product
   // Activations of one row to int8 (contract: Activations). False when x holds NaN or infinity.
@@ -64,8 +72,8 @@ struct KernelTable {
                     int first_k, int n_k, std::byte* panel);
   // y[t][0..16) = product of the panel with token t's inputs (contract: Quantised product), from +0
   // when `first`, else going on from y, so that a product may be cut between blocks at no change of
-  // bits. x[t] points at the panel's first block. y rows have stride y_stride.
-  void (*product_q8)(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
+  // bits. x begins with a tile and with the panel's first block. y rows have stride y_stride.
+  void (*product_q8)(DType type, const std::byte* panel, int n_k, Q8Tokens x, int n_tokens,
                      bool first, float* y, std::ptrdiff_t y_stride);
 
   // As expand_q8, of a packed panel (packed.h): inputs [first_k, first_k + n_k), both multiples of
@@ -73,8 +81,8 @@ struct KernelTable {
   void (*expand_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
                            std::byte* panel);
   // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens.
-  void (*product_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
-                            const Q8ConstRow* x, int n_tokens, float* y, std::ptrdiff_t y_stride);
+  void (*product_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
+                            int n_tokens, float* y, std::ptrdiff_t y_stride);
 
   // ---- float product
   // As expand_q8, to float32 [n_k][16]; any type; F32, F16 and BF16 take any n_k and first_k.

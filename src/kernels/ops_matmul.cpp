@@ -3,10 +3,12 @@
 // (docs/numerics.md).
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include "base/fp_env.h"
 #include "kernels/ops.h"
+#include "kernels/woven.h"
 
 namespace bezel {
 namespace {
@@ -63,21 +65,12 @@ struct Target {
 }  // namespace
 
 struct Ops::Rounded {
-  std::int8_t* q = nullptr;
-  float* scale = nullptr;
-  std::int32_t* half_sums = nullptr;
-  std::size_t q_stride = 0, scale_stride = 0, sums_stride = 0;  // elements
-  int n = 0;
+  std::byte* at = nullptr;      // woven (woven.h)
+  std::size_t token_bytes = 0;  // of all inputs
 
-  // Row t from input `first` (a multiple of 32) on.
-  Q8ConstRow row(int t, int first) const {
-    const auto r = static_cast<std::size_t>(t);
-    const auto k = static_cast<std::size_t>(first);
-    return {q + r * q_stride + k, scale + r * scale_stride + k / kQ8Block,
-            half_sums + r * sums_stride + k / (kQ8Block / 2)};
-  }
-  static std::size_t bytes(std::size_t rows, std::size_t n_in) {
-    return rows * (align64(n_in) + align64(n_in / 8) + align64(n_in / 4));
+  // From token t, the first of a tile, and input `first` on.
+  Q8Tokens from(int t, int first) const {
+    return {at + static_cast<std::size_t>(t) * token_bytes, token_bytes, first};
   }
 };
 
@@ -117,23 +110,36 @@ struct Ops::Task {
 
 Ops::Rounded Ops::round_rows(ConstMat x) {
   BEZEL_CHECK(x.cols % kQ8Block == 0);
-  const auto n = static_cast<std::size_t>(x.cols);
-  const auto rows = static_cast<std::size_t>(x.rows);
-  Rounded out;
-  out.n = x.cols;
-  out.q_stride = align64(n);
-  out.scale_stride = align64(n / 8) / sizeof(float);
-  out.sums_stride = align64(n / 4) / sizeof(std::int32_t);
-  out.q = reinterpret_cast<std::int8_t*>(scratch_.bytes(rows * out.q_stride));
-  out.scale = reinterpret_cast<float*>(scratch_.bytes(rows * align64(n / 8)));
-  out.half_sums = reinterpret_cast<std::int32_t*>(scratch_.bytes(rows * align64(n / 4)));
-  each_row(x.rows, n * 2, [&](int r) {
-    const auto at = static_cast<std::size_t>(r);
-    const Q8Row row = {out.q + at * out.q_stride, out.scale + at * out.scale_stride,
-                       out.half_sums + at * out.sums_stride};
-    if (!table_.quantize_q8(x.row(r), x.cols, row)) non_finite_ = true;
+  BEZEL_CHECK(kTokenBlock % table_.tile == 0);
+  const Rounded out = {scratch_.bytes(woven_bytes(x.rows, x.cols)), woven_bytes(1, x.cols)};
+  const int whole = x.rows / table_.tile, rest = x.rows % table_.tile;
+  const int n_tiles = whole + std::popcount(static_cast<unsigned>(rest));
+  const auto cost = static_cast<std::size_t>(table_.tile) * static_cast<std::size_t>(x.cols) * 2;
+  each_row(n_tiles, cost, [&](int i) {
+    int first = std::min(i, whole) * table_.tile;
+    for (int j = whole; j < i; ++j) first += q8_tile(x.rows - first, table_.tile);
+    const int tile = q8_tile(x.rows - first, table_.tile);
+    if (!round_tile(x.row_range(first, tile),
+                    out.at + static_cast<std::size_t>(first) * out.token_bytes))
+      non_finite_ = true;
   });
   return out;
+}
+
+bool Ops::round_tile(ConstMat x, std::byte* to) const {
+  constexpr int kPiece = 512;
+  alignas(64) std::int8_t q[kPiece];
+  float scale[kPiece / kQ8Block];
+  std::int32_t half_sums[kPiece / kQ8Block * 2];
+  bool finite = true;
+  for (int k = 0; k < x.cols; k += kPiece) {
+    const int n = std::min(kPiece, x.cols - k);
+    for (int t = 0; t < x.rows; ++t) {
+      finite &= table_.quantize_q8(x.row(t) + k, n, {q, scale, half_sums});
+      weave_q8({q, scale, half_sums}, n, x.rows, t, to + woven_bytes(x.rows, k));
+    }
+  }
+  return finite;
 }
 
 void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffer) const {
@@ -142,7 +148,6 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
   const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
   const bool few = task.y.rows <= kFewTokens;
   alignas(64) float aside[kTokenBlock * kPanelRows];
-  std::array<Q8ConstRow, kTokenBlock> in;
   // With few tokens a panel is used once: pieces that stay in the first cache.
   const int piece = few && !w.packed ? kRoundedPiece : kCutTerms;
   for (int part = 0; part < w.in; part += kCutTerms) {
@@ -155,12 +160,12 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
         table_.expand_packed_q8(w.type, rows, k, n_k, buffer);
       for (int t = 0; t < task.y.rows; t += kTokenBlock) {
         const int n = std::min(kTokenBlock, task.y.rows - t);
-        for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i, k);
         const Target to = {task.y, first, n_out, t, n, part > 0, aside, kPanelRows};
+        const Q8Tokens in = x.from(t, k);
         if (few && w.packed)
-          table_.product_packed_q8(w.type, rows, k, n_k, in.data(), n, to.out(), to.stride());
+          table_.product_packed_q8(w.type, rows, k, n_k, in, n, to.out(), to.stride());
         else
-          table_.product_q8(w.type, buffer, n_k, in.data(), n, k == part, to.out(), to.stride());
+          table_.product_q8(w.type, buffer, n_k, in, n, k == part, to.out(), to.stride());
         if (k + n_k == part_end) to.finish();
       }
     }
@@ -254,8 +259,7 @@ std::size_t Ops::scratch_bytes(int max_rows, int max_in, int max_heads_q, int ma
                                int max_positions, int n_threads) {
   const auto threads = static_cast<std::size_t>(n_threads);
   const std::size_t products =
-      Rounded::bytes(static_cast<std::size_t>(max_rows), static_cast<std::size_t>(max_in)) +
-      4 * std::size_t{64} + threads * worker_bytes();
+      woven_bytes(max_rows, max_in) + 4 * std::size_t{64} + threads * worker_bytes();
   return std::max(products, attention_scratch_bytes(max_rows, max_heads_q, max_head_dim,
                                                     max_positions, n_threads));
 }

@@ -6,6 +6,7 @@
 
 #include "base/fp_env.h"
 #include "kernels/support.h"
+#include "kernels/woven.h"
 #include "kernels/written_out.h"
 
 namespace bezel::test {
@@ -113,6 +114,8 @@ std::vector<float> rounded_product(const Linear& w, const std::vector<float>& x,
   for (int r = 0; r < rows; ++r) {
     std::int8_t* qs = aligned(q.data());
     EXPECT_TRUE(t.quantize_q8(x.data() + r * w.in, w.in, {qs, scale.data(), sums.data()}));
+    std::vector<std::byte> woven(woven_bytes(1, w.in));
+    weave_q8({qs, scale.data(), sums.data()}, w.in, 1, 0, woven.data());
     for (int o = 0; o < w.out; o += 16) {
       const int n = std::min(16, w.out - o);
       std::vector<float> sum(16);
@@ -120,9 +123,9 @@ std::vector<float> rounded_product(const Linear& w, const std::vector<float>& x,
         const int n_k = std::min(kCutTerms, w.in - k);
         t.expand_q8(w.type, w.data + static_cast<std::size_t>(o) * w.row_bytes, w.row_bytes, n, k,
                     n_k, aligned(panel.data()));
-        const Q8ConstRow row = {qs + k, scale.data() + k / 32, sums.data() + k / 16};
         std::vector<float> part(16);
-        t.product_q8(w.type, aligned(panel.data()), n_k, &row, 1, true, part.data(), 16);
+        t.product_q8(w.type, aligned(panel.data()), n_k, {woven.data(), woven.size(), k}, 1, true,
+                     part.data(), 16);
         for (std::size_t i = 0; i < 16; ++i) sum[i] = k == 0 ? part[i] : sum[i] + part[i];
       }
       y.insert(y.end(), sum.begin(), sum.begin() + n);

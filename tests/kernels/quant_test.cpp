@@ -11,6 +11,7 @@
 
 #include "kernels/kernels.h"
 #include "kernels/packed.h"
+#include "kernels/woven.h"
 #include "kernels/written_out.h"
 
 namespace bezel {
@@ -94,6 +95,24 @@ struct Rounded {
   bool finite = false;
 };
 
+// Rows as a table's products read them.
+struct Woven {
+  Woven(const KernelTable& table, const std::vector<Rounded>& x) {
+    const int n = static_cast<int>(32 * x[0].scale.size()), rows = static_cast<int>(x.size());
+    bytes.resize(woven_bytes(rows, n));
+    for (int t = 0; t < rows;) {
+      const int tile = q8_tile(rows - t, table.tile);
+      for (int lane = 0; lane < tile; ++lane)
+        weave_q8(x[static_cast<std::size_t>(t + lane)].row(), n, tile, lane,
+                 bytes.data() + woven_bytes(t, n));
+      t += tile;
+    }
+    tokens = {bytes.data(), woven_bytes(1, n), 0};
+  }
+  std::vector<std::byte> bytes;
+  Q8Tokens tokens;
+};
+
 std::vector<float> random_row(int n, std::mt19937& rng, float size) {
   std::normal_distribution<float> normal(0, size);
   std::vector<float> x(static_cast<std::size_t>(n));
@@ -106,10 +125,9 @@ std::vector<float> product(const KernelTable& t, DType type, const std::vector<s
   const auto panel = aligned<std::byte>(panel_bytes_q8(n));
   t.expand_q8(type, w.data(), row_bytes(type, static_cast<std::size_t>(n)), n_rows, 0, n,
               panel.get());
-  std::vector<Q8ConstRow> rows;
-  for (const Rounded& r : x) rows.push_back(r.row());
+  const Woven woven(t, x);
   std::vector<float> y(x.size() * kPanelRows + 1, 12345.0F);
-  t.product_q8(type, panel.get(), n, rows.data(), static_cast<int>(x.size()), true, y.data(),
+  t.product_q8(type, panel.get(), n, woven.tokens, static_cast<int>(x.size()), true, y.data(),
                kPanelRows);
   EXPECT_EQ(y.back(), 12345.0F) << "written beyond the outputs";
   y.pop_back();
@@ -255,18 +273,20 @@ TEST(QuantTables, PartsThatBeginInsideARowEqualTheScalarTables) {
   for (const KernelTable* table : all_kernel_tables()) {
     if (!runs_here(*table)) continue;
     for (const DType type : kTypes) {
-      const int n = 1024, first = 512;
+      constexpr int n = 1024, first = 512;
       const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
       const auto mine = aligned<std::byte>(panel_bytes_q8(n)),
                  plain = aligned<std::byte>(panel_bytes_q8(n));
       const std::size_t stride = row_bytes(type, n);
       table->expand_q8(type, w.data(), stride, kPanelRows, first, n - first, mine.get());
       scalar().expand_q8(type, w.data(), stride, kPanelRows, first, n - first, plain.get());
-      const Rounded x(scalar(), random_row(n - first, rng, 1));
-      const Q8ConstRow row = x.row();
+      std::vector<Rounded> x;
+      x.emplace_back(scalar(), random_row(n, rng, 1));
+      const Woven woven(*table, x);  // one token: the same on every table
+      const Q8Tokens part = {woven.tokens.at, woven.tokens.token_bytes, first};
       std::vector<float> a(kPanelRows), b(kPanelRows);
-      table->product_q8(type, mine.get(), n - first, &row, 1, true, a.data(), kPanelRows);
-      scalar().product_q8(type, plain.get(), n - first, &row, 1, true, b.data(), kPanelRows);
+      table->product_q8(type, mine.get(), n - first, part, 1, true, a.data(), kPanelRows);
+      scalar().product_q8(type, plain.get(), n - first, part, 1, true, b.data(), kPanelRows);
       EXPECT_TRUE(same_bits(a, b)) << table->name << " " << format(type).name;
     }
   }
@@ -321,17 +341,16 @@ TEST(QuantPacked, ProductsEqualThoseOfTheFilesRows) {
           const auto panel = packed(type, w, n), expanded = aligned<std::byte>(panel_bytes_q8(n));
           table->expand_packed_q8(type, panel.get(), 0, n, expanded.get());
           std::vector<Rounded> x;
-          std::vector<Q8ConstRow> rows;
           for (int t = 1; t <= kFewTokens; ++t) {
             x.emplace_back(*table, random_row(n, rng, 1));
-            rows.push_back(x.back().row());
+            const Woven woven(*table, x);
             const auto want = product(*table, type, w, kPanelRows, n, x);
             std::vector<float> got(want.size());
-            table->product_packed_q8(type, panel.get(), 0, n, rows.data(), t, got.data(),
+            table->product_packed_q8(type, panel.get(), 0, n, woven.tokens, t, got.data(),
                                      kPanelRows);
             ASSERT_TRUE(same_bits(got, want))
                 << table->name << " " << format(type).name << " " << n << ", " << t << " tokens";
-            table->product_q8(type, expanded.get(), n, rows.data(), t, true, got.data(),
+            table->product_q8(type, expanded.get(), n, woven.tokens, t, true, got.data(),
                               kPanelRows);
             ASSERT_TRUE(same_bits(got, want))
                 << table->name << " " << format(type).name << " " << n;
@@ -345,18 +364,23 @@ TEST(QuantPacked, PartsMayBeginInsideARow) {
   for (const KernelTable* table : all_kernel_tables()) {
     if (!runs_here(*table)) continue;
     for (const DType type : kTypes) {
-      const int n = 1024, first = 512;
+      constexpr int n = 1024, first = 512;
       if (!can_pack(type, kPanelRows, n)) continue;
       const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
       const auto panel = packed(type, w, n), plain = aligned<std::byte>(panel_bytes_q8(n));
       scalar().expand_q8(type, w.data(), row_bytes(type, n), kPanelRows, first, n - first,
                          plain.get());
-      const Rounded x(scalar(), random_row(n - first, rng, 1));
-      const Q8ConstRow row = x.row();
-      std::vector<float> got(kPanelRows), want(kPanelRows);
-      table->product_packed_q8(type, panel.get(), first, n - first, &row, 1, got.data(),
-                               kPanelRows);
-      scalar().product_q8(type, plain.get(), n - first, &row, 1, true, want.data(), kPanelRows);
+      std::vector<Rounded> x;
+      for (int t = 0; t < kFewTokens; ++t) x.emplace_back(scalar(), random_row(n, rng, 1));
+      const Woven mine(*table, x), plainly(scalar(), x);
+      const auto from = [](const Woven& of) {
+        return Q8Tokens{of.tokens.at, of.tokens.token_bytes, first};
+      };
+      std::vector<float> got(kFewTokens * kPanelRows), want(got.size());
+      table->product_packed_q8(type, panel.get(), first, n - first, from(mine), kFewTokens,
+                               got.data(), kPanelRows);
+      scalar().product_q8(type, plain.get(), n - first, from(plainly), kFewTokens, true,
+                          want.data(), kPanelRows);
       EXPECT_TRUE(same_bits(got, want)) << table->name << " " << format(type).name;
     }
   }

@@ -235,6 +235,7 @@ void store_kv(DType type, std::byte* k_page, std::byte* v_page, int at, const fl
 const KernelTable kScalarTable = {
     .name = "scalar",
     .needs = 0,
+    .tile = 1,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

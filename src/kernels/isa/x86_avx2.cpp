@@ -16,6 +16,7 @@ namespace bezel {
 const KernelTable kAvx2Table = {
     .name = "avx2",
     .needs = kCpuAvx2,
+    .tile = quant::Q::kTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

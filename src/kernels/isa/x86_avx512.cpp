@@ -16,6 +16,7 @@ namespace bezel {
 const KernelTable kAvx512Table = {
     .name = "avx512",
     .needs = kCpuAvx2 | kCpuAvx512,
+    .tile = quant::Q::kTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

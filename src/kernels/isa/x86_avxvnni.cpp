@@ -16,6 +16,7 @@ namespace bezel {
 const KernelTable kAvxVnniTable = {
     .name = "avxvnni",
     .needs = kCpuAvx2 | kCpuAvxVnni,
+    .tile = quant::Q::kTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

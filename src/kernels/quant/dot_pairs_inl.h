@@ -13,9 +13,9 @@ constexpr bool removes_offset() {
 }
 
 // Integer dot of inputs [4 g0, 4 (g0 + n_g)) of a block with T tokens, exact; P registers of rows.
-template <class K, int T, int P, class Block>
-[[gnu::always_inline]] inline void dot_groups(const Block& w, const Q8ConstRow* x, int at, int g0,
-                                              int n_g, Q::Int (*sum)[P]) {
+template <class K, int T, int P, class Block, class X>
+[[gnu::always_inline]] inline void dot_groups(const Block& w, const X& x, int g0, int n_g,
+                                              Q::Int (*sum)[P]) {
   if constexpr (K::kMax == 255) {
     // |w| <= 128 and |x| <= 127: two products stay within 16 bits.
     for (int g = g0; g < g0 + n_g; ++g)
@@ -23,7 +23,7 @@ template <class K, int T, int P, class Block>
         const Q::Int wg = Q::flip_sign_bit(w.weights(g, p));
         const Q::Int size = Q::abs8(wg);
         for (int t = 0; t < T; ++t) {
-          const Q::Int xt = Q::with_sign(Q::broadcast4(x[t].q + at + 4 * g), wg);
+          const Q::Int xt = Q::with_sign(Q::set(x.four(g, t)), wg);
           sum[t][p] = Q::add32(sum[t][p], Q::widen(Q::pairs(size, xt)));
         }
       }
@@ -40,7 +40,7 @@ template <class K, int T, int P, class Block>
         Q::Int wg[P];
         for (int p = 0; p < P; ++p) wg[p] = w.weights(g, p);
         for (int t = 0; t < T; ++t) {
-          const Q::Int xt = Q::broadcast4(x[t].q + at + 4 * g);
+          const Q::Int xt = Q::set(x.four(g, t));
           for (int p = 0; p < P; ++p) pair[t][p] = Q::add16(pair[t][p], Q::pairs(wg[p], xt));
         }
       }

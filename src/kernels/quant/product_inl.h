@@ -1,6 +1,6 @@
 // The quantised product as register tiles of tokens: one algorithm on the integer vectors Q of an
 // instruction set. Q holds kLanes weight rows a register; kParts registers make the 16 rows.
-// dot_groups comes from dot_vnni_inl.h or dot_pairs_inl.h.
+// dot_groups comes from dot_vnni_inl.h or dot_pairs_inl.h, Tokens from tokens_inl.h.
 
 namespace bezel {
 namespace {
@@ -8,12 +8,13 @@ namespace quant {
 
 constexpr int kParts16 = kPanelRows / Q::kLanes;
 
-// Where the integer sum of `half` begins: what the offset adds, taken away.
-template <class K>
-Q::Int start(const std::int32_t* half_sums, int halves, int half) {
+// Where token t's integer sum begins: what the offset adds, taken away.
+template <class K, class X>
+[[gnu::always_inline]] inline Q::Int start(const X& x, int t, int halves, int half) {
   if (K::kOffset == 0 || removes_offset<K>()) return Q::zero();
-  const std::int32_t sum = halves == 2 ? half_sums[half] : half_sums[0] + half_sums[1];
-  return Q::set(-K::kOffset * sum);
+  constexpr int kShift = __builtin_ctz(K::kOffset == 0 ? 1U : unsigned{K::kOffset});
+  static_assert(K::kOffset == 0 || K::kOffset == 1 << kShift);
+  return Q::left32(Q::set(halves == 2 ? x.minus_half(half, t) : x.minus_sum(t)), kShift);
 }
 
 template <int H>
@@ -36,18 +37,17 @@ struct PanelBlock {
   Q::Flt row(int offset, int p) const { return Q::load_f(at + offset + 4 * Q::kLanes * p); }
 };
 
-// Block b of the inputs: acc goes one step on for T tokens and P registers of weight rows.
-template <class K, int T, int P, class Block>
-[[gnu::always_inline]] inline void add_block(const Block& w, const Q8ConstRow* x, int b,
-                                             Q::Flt (*acc)[P]) {
+// A block of the inputs: acc goes one step on for T tokens and P registers of weight rows.
+template <class K, int T, int P, class Block, class X>
+[[gnu::always_inline]] inline void add_block(const Block& w, const X& x, Q::Flt (*acc)[P]) {
   constexpr int kHalves = K::kSubs == 2 ? 2 : 1;
   Q::Flt sum[T][P] = {};
   const auto add_half = [&](auto half) {
     constexpr int h = decltype(half)::kIndex;
     Q::Int dot[T][P];
     for (int t = 0; t < T; ++t)
-      for (int p = 0; p < P; ++p) dot[t][p] = start<K>(x[t].half_sums + 2 * b, kHalves, h);
-    dot_groups<K, T, P>(w, x, 32 * b, h * 4, 8 / kHalves, dot);
+      for (int p = 0; p < P; ++p) dot[t][p] = start<K>(x, t, kHalves, h);
+    dot_groups<K, T, P>(w, x, h * 4, 8 / kHalves, dot);
     for (int t = 0; t < T; ++t)
       for (int p = 0; p < P; ++p) {
         const Q::Flt f = Q::to_float(dot[t][p]);
@@ -62,33 +62,32 @@ template <class K, int T, int P, class Block>
   add_half(Half<0>{});
   if constexpr (kHalves == 2) add_half(Half<1>{});
   for (int t = 0; t < T; ++t) {
-    const Q::Flt s = Q::set_f(x[t].scale[b]);
+    const Q::Flt s = Q::set_f(x.scale(t));
     for (int p = 0; p < P; ++p) acc[t][p] = Q::fma(Q::mul(w.d(p), s), sum[t][p], acc[t][p]);
     if constexpr (K::kMin) {
-      const std::int32_t* q = x[t].half_sums + 2 * b;
-      const Q::Flt q0 = Q::set_f(static_cast<float>(K::kSubs == 2 ? q[0] : q[0] + q[1]));
+      const auto minus = [](std::int32_t v) { return Q::to_float(Q::set(v)); };
+      const Q::Flt q0 = minus(K::kSubs == 2 ? x.minus_half(0, t) : x.minus_sum(t));
       for (int p = 0; p < P; ++p) {
         Q::Flt m = q0;
         if constexpr (K::kSubs > 0) m = Q::mul(w.submin(0, p), q0);
-        if constexpr (K::kSubs == 2)
-          m = Q::fma(w.submin(1, p), Q::set_f(static_cast<float>(q[1])), m);
-        acc[t][p] = Q::fma(Q::mul(w.m(p), s), m, acc[t][p]);
+        if constexpr (K::kSubs == 2) m = Q::fma(w.submin(1, p), minus(x.minus_half(1, t)), m);
+        acc[t][p] = Q::minus_fma(Q::mul(w.m(p), s), m, acc[t][p]);
       }
     }
   }
 }
 
-// T tokens with P registers of weight rows, the first at row Q::kLanes * part.
+// A tile of T tokens with P registers of weight rows, the first at row Q::kLanes * part.
 template <class K, int T, int P>
-void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int part, bool first,
-                  float* y, std::ptrdiff_t y_stride) {
+void product_tile(const std::byte* panel, int n_blocks, Tokens<T> x, int part, bool first, float* y,
+                  std::ptrdiff_t y_stride) {
   float* out = y + Q::kLanes * part;
   Q::Flt acc[T][P];
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p)
       acc[t][p] = first ? Q::zero_f() : Q::loadu_f(out + t * y_stride + Q::kLanes * p);
-  for (int b = 0; b < n_blocks; ++b, panel += K::kBytes)
-    add_block<K, T, P>(PanelBlock<K>{panel + 4 * Q::kLanes * part}, x, b, acc);
+  for (int b = 0; b < n_blocks; ++b, panel += K::kBytes, x.next())
+    add_block<K, T, P>(PanelBlock<K>{panel + 4 * Q::kLanes * part}, x, acc);
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p) Q::store_f(out + t * y_stride + Q::kLanes * p, acc[t][p]);
 }
@@ -96,7 +95,7 @@ void product_tile(const std::byte* panel, int n_blocks, const Q8ConstRow* x, int
 struct Product {
   const std::byte* panel;
   int n_k;
-  const Q8ConstRow* x;
+  Q8Tokens x;
   int n_tokens;
   bool first;
   float* y;
@@ -108,14 +107,15 @@ struct Product {
     constexpr int kAtOnce = K::kSubs == 2 ? 1 : Q::kPartsAtOnce;
     for (; t + T <= n_tokens; t += T)
       for (int part = 0; part < kParts16; part += kAtOnce)
-        product_tile<K, T, kAtOnce>(panel, n_k / kQ8Block, x + t, part, first, y + t * y_stride,
-                                    y_stride);
+        product_tile<K, T, kAtOnce>(panel, n_k / kQ8Block, tile<T>(x, t), part, first,
+                                    y + t * y_stride, y_stride);
     return t;
   }
   template <class K>
   void run() const {
-    int t = tiles<K, Q::kTokens>(0);
-    t = tiles<K, 4>(t);
+    int t = tiles<K, Q::kTokens>(0);  // as q8_tile cuts
+    if constexpr (Q::kTokens > 8) t = tiles<K, 8>(t);
+    if constexpr (Q::kTokens > 4) t = tiles<K, 4>(t);
     t = tiles<K, 2>(t);
     tiles<K, 1>(t);
   }
@@ -123,8 +123,8 @@ struct Product {
 
 }  // namespace quant
 
-void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
-                bool first, float* y, std::ptrdiff_t y_stride) {
+void product_q8(DType type, const std::byte* panel, int n_k, Q8Tokens x, int n_tokens, bool first,
+                float* y, std::ptrdiff_t y_stride) {
   quant::with_kind(type, quant::Product{panel, n_k, x, n_tokens, first, y, y_stride});
 }
 

@@ -23,8 +23,9 @@ struct Q : Lanes256 {
 }  // namespace
 }  // namespace bezel
 
-// Order matters: the dot first, then what uses it.
+// Order matters: tokens and the dot first, then what uses them.
 // clang-format off
+#include "kernels/quant/tokens_inl.h"
 #include "kernels/quant/dot_pairs_inl.h"
 #include "kernels/quant/product_inl.h"
 #include "kernels/quant/x86/packed_inl.h"

@@ -1,7 +1,11 @@
 // The quantised product in its plainest form: docs/numerics.md, "Activations" and "Quantised
 // product".
+// Order matters: weights_inl.h has what tokens_inl.h reads with.
+// clang-format off
 #include "kernels/packed.h"
 #include "kernels/quant/weights_inl.h"
+#include "kernels/quant/tokens_inl.h"
+// clang-format on
 
 namespace bezel {
 namespace {
@@ -112,7 +116,7 @@ struct ExpandScalar {
 struct ProductScalar {
   const std::byte* panel;
   int n_k;
-  const Q8ConstRow* x;
+  Q8Tokens x;
   int n_tokens;
   bool first;
   float* y;
@@ -120,25 +124,24 @@ struct ProductScalar {
 
   // One output: blocks ascending, integers exact, one fma a block and one more for the minimum.
   template <class K>
-  float output(const Q8ConstRow& in, int row, float acc) const {
-    for (int b = 0; b < n_k / kQ8Block; ++b) {
+  float output(Tokens<1> in, int row, float acc) const {
+    for (int b = 0; b < n_k / kQ8Block; ++b, in.next()) {
       const std::byte* block = panel + b * K::kBytes;
       const auto value = [block, row](int at) { return read<float>(block + at + 4 * row); };
       std::int32_t dot[2] = {0, 0};
       for (int i = 0; i < kQ8Block; ++i) {
         const int w = static_cast<int>(block[64 * (i / 4) + 4 * row + i % 4]) - K::kOffset;
-        dot[i / 16] += w * in.q[b * kQ8Block + i];
+        dot[i / 16] += w * in.input(i);
       }
-      const std::int32_t* sums = in.half_sums + 2 * b;
       const std::int32_t s0 = K::kSubs > 0 ? static_cast<std::int32_t>(value(K::kSub)) : 1;
       const std::int32_t s1 = K::kSubs > 1 ? static_cast<std::int32_t>(value(K::kSub + 64)) : s0;
-      acc =
-          std::fmaf(value(K::kD) * in.scale[b], static_cast<float>(s0 * dot[0] + s1 * dot[1]), acc);
+      const float s = in.scale(0);
+      acc = std::fmaf(value(K::kD) * s, static_cast<float>(s0 * dot[0] + s1 * dot[1]), acc);
       if (!K::kMin) continue;
       const std::int32_t m0 = K::kSubs > 0 ? static_cast<std::int32_t>(value(K::kSubMin)) : 1;
       const std::int32_t m1 = K::kSubs > 1 ? static_cast<std::int32_t>(value(K::kSubMin + 64)) : m0;
-      acc = std::fmaf(value(K::kM) * in.scale[b], static_cast<float>(m0 * sums[0] + m1 * sums[1]),
-                      acc);
+      const std::int32_t sum = -m0 * in.minus_half(0, 0) - m1 * in.minus_half(1, 0);
+      acc = std::fmaf(value(K::kM) * s, static_cast<float>(sum), acc);
     }
     return acc;
   }
@@ -147,7 +150,7 @@ struct ProductScalar {
     for (int t = 0; t < n_tokens; ++t)
       for (int row = 0; row < kPanelRows; ++row) {
         float& out = y[t * y_stride + row];
-        out = output<K>(x[t], row, first ? 0 : out);
+        out = output<K>(tile<1>(x, t), row, first ? 0 : out);
       }
   }
 };
@@ -158,8 +161,8 @@ void expand_q8(DType type, const std::byte* rows, std::size_t row_bytes, int n_r
                int n_k, std::byte* panel) {
   quant::with_kind(type, quant::ExpandScalar{type, rows, row_bytes, n_rows, first_k, n_k, panel});
 }
-void product_q8(DType type, const std::byte* panel, int n_k, const Q8ConstRow* x, int n_tokens,
-                bool first, float* y, std::ptrdiff_t y_stride) {
+void product_q8(DType type, const std::byte* panel, int n_k, Q8Tokens x, int n_tokens, bool first,
+                float* y, std::ptrdiff_t y_stride) {
   quant::with_kind(type, quant::ProductScalar{panel, n_k, x, n_tokens, first, y, y_stride});
 }
 
@@ -197,16 +200,14 @@ struct ExpandPackedScalar {
 void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, std::byte* panel) {
   quant::with_kind(type, quant::ExpandPackedScalar{type, packed, first_k, n_k, panel});
 }
-void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k,
-                       const Q8ConstRow* x, int n_tokens, float* y, std::ptrdiff_t y_stride) {
+void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
+                       int n_tokens, float* y, std::ptrdiff_t y_stride) {
   const int inputs = packed_unit(type).inputs;
   alignas(64) std::byte panel[8 * 1024];  // of 256 inputs at most
-  Q8ConstRow in[kFewTokens];
   for (int k = 0; k < n_k; k += inputs) {
     expand_packed_q8(type, packed, first_k + k, inputs, panel);
-    for (int t = 0; t < n_tokens; ++t)
-      in[t] = {x[t].q + k, x[t].scale + k / kQ8Block, x[t].half_sums + k / (kQ8Block / 2)};
-    product_q8(type, panel, inputs, in, n_tokens, k == 0, y, y_stride);
+    const Q8Tokens part = {x.at, x.token_bytes, x.first_k + k};
+    product_q8(type, panel, inputs, part, n_tokens, k == 0, y, y_stride);
   }
 }
 

@@ -16,11 +16,6 @@ struct Lanes256 {
     return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
   }
   static void store(std::byte* p, Int v) { store256(p, v); }
-  static Int broadcast4(const std::int8_t* p) {
-    std::int32_t x;
-    __builtin_memcpy(&x, p, sizeof x);
-    return _mm256_set1_epi32(x);
-  }
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }  // bits set in both
   static Int any(Int a, Int b) { return _mm256_or_si256(a, b); }    // bits set in one
   static Int flip_sign_bit(Int a) { return _mm256_xor_si256(a, set8(0x80)); }
@@ -43,6 +38,7 @@ struct Lanes256 {
   static Flt to_float(Int a) { return _mm256_cvtepi32_ps(a); }
   static Flt mul(Flt a, Flt b) { return _mm256_mul_ps(a, b); }
   static Flt fma(Flt a, Flt b, Flt c) { return _mm256_fmadd_ps(a, b, c); }
+  static Flt minus_fma(Flt a, Flt b, Flt c) { return _mm256_fnmadd_ps(a, b, c); }  // c - a b
   static Flt minus(Flt a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0F)); }
 
   // The f16 in the low (byte 0) or high (byte 2) half of every lane.

@@ -14,11 +14,6 @@ struct Lanes512 {
   static Int set8(int x) { return _mm512_set1_epi8(static_cast<char>(x)); }
   static Int load(const std::byte* p) { return _mm512_load_si512(p); }
   static void store(std::byte* p, Int v) { _mm512_store_si512(p, v); }
-  static Int broadcast4(const std::int8_t* p) {
-    std::int32_t x;
-    __builtin_memcpy(&x, p, sizeof x);
-    return _mm512_set1_epi32(x);
-  }
   static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }  // bits set in both
   static Int any(Int a, Int b) { return _mm512_or_si512(a, b); }    // bits set in one
   static Int flip_sign_bit(Int a) { return _mm512_xor_si512(a, set8(0x80)); }
@@ -43,6 +38,7 @@ struct Lanes512 {
   }
   static Flt mul(Flt a, Flt b) { return _mm512_mul_ps(a, b); }
   static Flt fma(Flt a, Flt b, Flt c) { return _mm512_fmadd_ps(a, b, c); }
+  static Flt minus_fma(Flt a, Flt b, Flt c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a b
   static Flt minus(Flt a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0F)); }
 
   // The f16 in the low (byte 0) or high (byte 2) half of every lane.

@@ -38,8 +38,9 @@ Flt signed_byte(Int v, int i) {
   return Q::to_float(Q::right32_signed(Q::left32(v, 24 - 8 * i), 24));
 }
 
-// A unit of kLanes rows: kParts parts. kAhead: how far ahead memory is asked for; mostly the
-// hardware does so better by itself. `unit` is its start and 4 * kLanes * the register of rows.
+// A unit of kLanes rows: kParts parts. kAhead: how far ahead memory is asked for with one token or
+// two; mostly the hardware does so better by itself. `unit` is its start and 4 * kLanes * the
+// register of rows.
 struct UnitQ4_0 {
   using K = Kind<8, 15, 0, false>;
   static constexpr int kParts = 2, kGroups = 9, kAhead = 0;
@@ -126,7 +127,7 @@ struct UnitQ4_K {
 struct UnitQ6_K {
   using K = Kind<32, 63, 2, false>;
   static constexpr int kParts = 8, kGroups = 53;
-  static constexpr int kAhead = 4096;  // nibbles are read twice: no plain stream (docs/speed.md)
+  static constexpr int kAhead = 8192;  // nibbles are read twice: no plain stream (docs/speed.md)
   const std::byte* unit;
   Flt d = Q::f16_in(group(unit, 4), 0);
 
@@ -150,35 +151,40 @@ struct UnitQ6_K {
   }
 };
 
-// Asks for the lines that part `i` of `n` stands for, kAhead bytes further on.
-template <class Unit>
+// Asks for the lines that part `i` of `n` stands for, further on. With several tokens, loads come
+// too seldom for the hardware to run ahead by itself (docs/speed.md).
+template <class Unit, int T>
 [[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n) {
-  if constexpr (Unit::kAhead > 0) {
+  constexpr int kAhead = T >= 4 ? 4096 : Unit::kAhead;
+  if constexpr (kAhead > 0) {
     // As a number: behind the last unit there may be no object that a pointer could point into.
-    const auto ahead = reinterpret_cast<std::uintptr_t>(at) + Unit::kAhead;
+    const auto ahead = reinterpret_cast<std::uintptr_t>(at) + kAhead;
     for (int line = Unit::kGroups * i / n; line < Unit::kGroups * (i + 1) / n; ++line)
       _mm_prefetch(reinterpret_cast<const char*>(ahead + 64 * static_cast<unsigned>(line)),
                    _MM_HINT_T0);
   }
 }
 
-// One token or a few, straight from a packed panel.
-template <class Unit, int T>
-void product_units(const std::byte* at, int n_units, const Q8ConstRow* x, float* y,
+// T tokens of a tile of W, straight from a packed panel.
+template <class Unit, int T, int W>
+void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
                    std::ptrdiff_t y_stride) {
   Flt acc[kParts16][T][1];
   for (auto& of_rows : acc)
     for (auto& of_token : of_rows) of_token[0] = Q::zero_f();
-  for (int u = 0; u < n_units; ++u, at += 64 * Unit::kGroups)
+  for (int u = 0; u < n_units; ++u, at += 64 * Unit::kGroups) {
+    const Tokens<W> first = x;
     for (int p = 0; p < kParts16; ++p) {
       const Unit unit{at + 4 * Q::kLanes * p};
-      for (int i = 0; i < Unit::kParts; ++i) {
+      x = first;
+      for (int i = 0; i < Unit::kParts; ++i, x.next()) {
         Part part;
-        ask_ahead<Unit>(at, p * Unit::kParts + i, kParts16 * Unit::kParts);
+        ask_ahead<Unit, T>(at, p * Unit::kParts + i, kParts16 * Unit::kParts);
         unit.part(i, part);
-        add_block<typename Unit::K, T, 1>(part, x, u * Unit::kParts + i, acc[p]);
+        add_block<typename Unit::K, T, 1>(part, x, acc[p]);
       }
     }
+  }
   for (int p = 0; p < kParts16; ++p)
     for (int t = 0; t < T; ++t) Q::store_f(y + t * y_stride + Q::kLanes * p, acc[p][t][0]);
 }
@@ -186,22 +192,27 @@ void product_units(const std::byte* at, int n_units, const Q8ConstRow* x, float*
 struct ProductPacked {
   const std::byte* at;
   int n_k;
-  const Q8ConstRow* x;
+  Q8Tokens x;
   int n_tokens;
   float* y;
   std::ptrdiff_t y_stride;
 
-  template <class Unit, int T>
+  template <class Unit, int W>
   int tiles(int t) const {
-    for (; t + T <= n_tokens; t += T)
-      product_units<Unit, T>(at, n_k / (kQ8Block * Unit::kParts), x + t, y + t * y_stride,
-                             y_stride);
+    if constexpr (W <= Q::kTokens && W <= kFewTokens) {
+      constexpr int kAtOnce = W < Q::kPackedTokens ? W : Q::kPackedTokens;
+      for (; t + W <= n_tokens; t += W)
+        for (int i = 0; i < W; i += kAtOnce)
+          product_units<Unit, kAtOnce, W>(at, n_k / (kQ8Block * Unit::kParts),
+                                          {tile<W>(x, t).at + 4 * i}, y + (t + i) * y_stride,
+                                          y_stride);
+    }
     return t;
   }
   template <class Unit>
-  void run() const {
-    int t = tiles<Unit, Q::kPackedTokens>(0);
-    if constexpr (Q::kPackedTokens > 4) t = tiles<Unit, 4>(t);
+  void run() const {  // as q8_tile cuts
+    int t = tiles<Unit, 8>(0);
+    t = tiles<Unit, 4>(t);
     t = tiles<Unit, 2>(t);
     tiles<Unit, 1>(t);
   }
@@ -259,8 +270,8 @@ const std::byte* unit_at(DType type, const std::byte* packed, int first_k) {
 void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, std::byte* panel) {
   quant::with_unit(type, quant::ExpandPacked{quant::unit_at(type, packed, first_k), n_k, panel});
 }
-void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k,
-                       const Q8ConstRow* x, int n_tokens, float* y, std::ptrdiff_t y_stride) {
+void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
+                       int n_tokens, float* y, std::ptrdiff_t y_stride) {
   quant::with_unit(type, quant::ProductPacked{quant::unit_at(type, packed, first_k), n_k, x,
                                               n_tokens, y, y_stride});
 }
