@@ -335,6 +335,7 @@ int chat(const ChatFlags& f) {
     }
     if (!session.handle(text)) break;
   }
+  note_stored((*engine)->store_prefixes());
   return session.failed() ? kFailed : kDone;
 }
 
@@ -358,6 +359,7 @@ void add_chat(CLI::App& app, Action& action) {
   f->tools.add(*c);
   f->sampling.add(*c);
   f->with.add(*c);
+  f->with.add_cache(*c);
   c->callback([f, &action] { action = [f] { return chat(*f); }; });
 }
 

@@ -173,6 +173,21 @@ void ModelFlags::add(CLI::App& command) {
         "N");
 }
 
+void ModelFlags::add_cache(CLI::App& command) {
+  command
+      .add_option("--cache-memory", options.cache_memory,
+                  "keys and values of answers and kept prefixes (default: whole contexts and some "
+                  "prefixes)")
+      ->transform(CLI::AsSizeValue(false))
+      ->type_name("SIZE")
+      ->group("Model");
+  command
+      .add_option("--cache-dir", options.cache_folder,
+                  "keep prefixes of prompts in this folder for the next start")
+      ->type_name("DIR")
+      ->group("Model");
+}
+
 namespace {
 
 // CLI11 takes no text for no value, and -1 and too large numbers for the largest one. This is
@@ -318,11 +333,28 @@ Result<std::vector<TokenId>> parse_ids(std::string_view text, const std::string&
   return out;
 }
 
+namespace {
+
+// What full answers leave.
+std::uint64_t least_for_prefixes(const EngineInfo& info) {
+  const MemoryPlan& m = info.memory;
+  return m.kv - std::min(m.kv, m.sequence * static_cast<std::uint64_t>(info.sequences));
+}
+
+}  // namespace
+
 void note_context(const EngineInfo& info) {
   note(fmt::format(
-      "context {} of {} tokens; memory {} beside the model's {} ({} of it for keys and values)",
+      "context {} of {} tokens; memory {} beside the model's {} ({} of it for keys and values; {} "
+      "and what answers leave for kept prefixes, a window takes {})",
       info.context, info.model_context, size_text(info.memory.anonymous()),
-      size_text(info.memory.mapped), size_text(info.memory.kv)));
+      size_text(info.memory.mapped), size_text(info.memory.kv), size_text(least_for_prefixes(info)),
+      size_text(info.memory.window)));
+  if (!info.cache_note.empty()) note("cache: " + info.cache_note);
+}
+
+void note_stored(const Status& stored) {
+  if (!stored) note("prefixes were not stored: " + one_line(stored.error().text()));
 }
 
 }  // namespace bezel::app

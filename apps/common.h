@@ -68,6 +68,7 @@ struct ModelFlags {
   EngineOptions options;
 
   void add(CLI::App& command);
+  void add_cache(CLI::App& command);  // of those that answer
 };
 
 struct SamplingFlags {
@@ -95,6 +96,8 @@ Result<std::vector<TokenId>> parse_ids(std::string_view text, const std::string&
 
 // The context chosen and the memory it takes, on standard error.
 void note_context(const EngineInfo& info);
+// Says when prefixes could not be stored.
+void note_stored(const Status& stored);
 
 // ---- commands: each adds itself to `app`; when chosen it sets `action`.
 

@@ -216,6 +216,7 @@ int run(const RunFlags& f) {
   auto done = answer(f, **engine, *request, printer);
   if (!done) return fail(done.error());
   printer.finish(*done);
+  note_stored((*engine)->store_prefixes());
   if (f.stats) note(stats_text(*done));
   if (done->reason == DoneReason::ContextFull && !f.quiet)
     note(fmt::format("the answer stops here: the context of {} tokens is full", info.context));
@@ -269,6 +270,7 @@ void add_run(CLI::App& app, Action& action) {
   f->constraint.add(*c);
   f->sampling.add(*c);
   f->with.add(*c);
+  f->with.add_cache(*c);
   c->callback([f, &action] { action = [f] { return run(*f); }; });
 }
 

@@ -127,6 +127,7 @@ int serve(const ServeFlags& f) {
   note(fmt::format("stopping; answers under way have {} seconds", f.grace));
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the program at once
   (*front)->stop(std::chrono::seconds(f.grace));
+  note_stored((*service)->stop());
   service->reset();  // before the front: its answers hold connections
   return kDone;
 }
@@ -166,6 +167,7 @@ void add_serve(CLI::App& app, Action& action) {
       ->check(range(0, 86400))
       ->type_name("S");
   f->with.add(*c);
+  f->with.add_cache(*c);
   c->callback([f, &action] { action = [f] { return serve(*f); }; });
 }
 

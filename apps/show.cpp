@@ -57,6 +57,7 @@ RunShape shape_of(const ShowFlags& f, const Model& model, bool tokenizer) {
   shape.threads = o.threads > 0 ? o.threads : usable_cores();
   shape.kv = dtype_of(o.kv);
   shape.tokenizer = tokenizer;
+  shape.back = tokenizer ? kKeptBack : 0;
   shape.packs = shape.floats_as_q8 = o.weights == WeightKind::Q8_0;
   return shape;
 }
@@ -77,6 +78,8 @@ Status plan_into(Facts& facts, const ShowFlags& f) {
   if (!shape.packs)
     shape.packs =
         packing_pays(*facts.model, f.with.options, shape, facts.context, free_memory_bytes());
+  if (facts.tokenizer != nullptr)
+    shape.kept = default_kept(*facts.model, shape, facts.context, free_memory_bytes());
   facts.memory = plan_memory(*facts.model, shape, facts.context);
   return Ok{};
 }
@@ -194,7 +197,9 @@ void print_memory(const Facts& facts) {
   line("memory", fmt::format("for a context of {} tokens:", facts.context));
   line("", fmt::format("{:>12}  mapped: the files as they lie, shared and reclaimable",
                        size_text(m.mapped)));
-  line("", fmt::format("{:>12}  keys and values of a full context", size_text(m.kv)));
+  line("", fmt::format("{:>12}  keys and values of a full context", size_text(m.sequence)));
+  line("", fmt::format("{:>12}  kept prefixes beside that; a window of sliding layers takes {}",
+                       size_text(m.kv - m.sequence), size_text(m.window)));
   line("", fmt::format("{:>12}  intermediate results", size_text(m.scratch)));
   if (m.packed > 0)
     line("", fmt::format("{:>12}  weights packed in memory; their part of the files is let go then",
@@ -283,6 +288,8 @@ Json json_of(const Facts& facts, bool tensors) {
     out["memory"] = {{"context", facts.context},
                      {"mapped", facts.memory.mapped},
                      {"kv", facts.memory.kv},
+                     {"sequence", facts.memory.sequence},
+                     {"window", facts.memory.window},
                      {"scratch", facts.memory.scratch},
                      {"tokenizer", facts.memory.tokenizer},
                      {"base", facts.memory.base},

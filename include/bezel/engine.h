@@ -35,16 +35,24 @@ struct EngineOptions {
   int chunk = 0;       // most prompt rows in one forward pass; 0 = a good number
   bool lookup = true;  // try what stood in the text before as the next ids; same answer, sooner
   int sequences = 1;   // most answers at the same time, each with a context of its own; see Service
+  // Bytes of keys and values, of running answers and of prefixes kept for later together; 0 = every
+  // answer's whole context, and some prefixes beside them. With less than that, answers that find
+  // no more room wait for a while.
+  std::uint64_t cache_memory = 0;
+  std::string cache_folder;  // where prefixes are stored at the end; empty: nowhere
 };
 
 // Bytes, stated before they are taken.
 struct MemoryPlan {
   std::uint64_t mapped = 0;     // the model's files, read as they lie (shared, reclaimable)
-  std::uint64_t kv = 0;         // keys and values when the context is full
+  std::uint64_t kv = 0;         // keys and values of running answers and kept prefixes
   std::uint64_t scratch = 0;    // intermediate results of one forward pass
   std::uint64_t tokenizer = 0;  // estimate; 0 when none is loaded
   std::uint64_t base = 0;       // program, threads' panels, tables, logits of drafts: estimate
   std::uint64_t packed = 0;     // weights packed in memory; their part of `mapped` is let go then
+  // Parts of `kv`: of one answer with a full context, and of one checkpoint of sliding layers, if
+  // it shares nothing. Prefixes may take what running answers leave.
+  std::uint64_t sequence = 0, window = 0;
 
   std::uint64_t anonymous() const { return kv + scratch + tokenizer + base + packed; }
 };
@@ -147,6 +155,7 @@ struct Done {
   std::vector<TokenId> ids;  // the answer, with its end token if there was one
   int prompt_tokens = 0;
   int reused_tokens = 0;          // prompt tokens whose keys and values were still there
+  int preemptions = 0;            // times that it had to wait again for want of memory
   int drafted = 0, accepted = 0;  // ids tried from the text before, and those that were right
   double prompt_seconds = 0, answer_seconds = 0;
 };
@@ -194,8 +203,9 @@ struct EngineInfo {
   int context = 0;        // positions available here, for each of them
   int model_context = 0;  // positions the model was trained for
   int vocab = 0;
-  bool has_template = false;  // the file holds a chat template
-  std::string template_note;  // why the family's built-in template is used instead; may be empty
+  bool has_template = false;    // the file holds a chat template
+  std::string template_note;    // why the family's built-in template is used instead; may be empty
+  std::string cache_note = {};  // what was found in the cache folder; empty without one
   MemoryPlan memory;
 };
 
@@ -208,6 +218,9 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual const EngineInfo& info() const = 0;
+  // Stores kept prefixes in EngineOptions::cache_folder, for the next engine with the same model;
+  // Ok without one.
+  virtual Status store_prefixes() { return Ok{}; }
   // Temperature, top_k and top_p as the model's own files state them.
   virtual Sampling default_sampling() const = 0;
 

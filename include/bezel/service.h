@@ -49,6 +49,9 @@ struct ServiceLoad {
   std::uint64_t requests = 0, cancelled = 0, failed = 0, refused = 0;
   std::uint64_t prompt_tokens = 0, reused_tokens = 0, answer_tokens = 0;  // of ended requests
   std::uint64_t passes = 0;
+  std::uint64_t preemptions = 0;  // times that a running request had to wait for want of memory
+  std::uint64_t cache_bytes = 0;  // of keys and values, kept prefixes included
+  int checkpoints = 0;            // kept prefixes
   double prompt_seconds = 0, answer_seconds = 0;  // of ended requests, added up
 };
 
@@ -64,6 +67,9 @@ class Service {
   // called: as of generate() and reply(), or Busy, with numbers.
   virtual Result<Ticket> submit(Job job) = 0;
   virtual ServiceLoad load() const = 0;
+  // Cancels what runs, waits for that, and stores prefixes; see Engine::store_prefixes. What is
+  // submitted later is refused. Once, by the thread that destroys the service.
+  virtual Status stop() = 0;
 };
 
 }  // namespace bezel

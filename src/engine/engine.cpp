@@ -7,6 +7,7 @@
 
 #include "base/fp_env.h"
 #include "base/json.h"
+#include "engine/batch/prefix_store.h"
 #include "engine/local_engine.h"
 
 namespace bezel {
@@ -33,15 +34,20 @@ Status check_stops(const Request& r) {
   return Ok{};
 }
 
-// An answer's place in the scheduler.
-class Turnstile {
+TokenId turn_marker(const Tokenizer& tokenizer) {
+  const auto now = tokenizer.find("<|turn>");
+  return now ? *now : tokenizer.find("<start_of_turn>").value_or(-1);  // Gemma 3
+}
+
+// In the scheduler while it lives.
+class Queued {
  public:
-  Turnstile(Scheduler& scheduler, Sequence& sequence) : scheduler_(scheduler), sequence_(sequence) {
+  Queued(Scheduler& scheduler, Sequence& sequence) : scheduler_(scheduler), sequence_(sequence) {
     scheduler_.add(sequence_);
   }
-  ~Turnstile() { scheduler_.remove(sequence_); }
-  Turnstile(const Turnstile&) = delete;
-  Turnstile& operator=(const Turnstile&) = delete;
+  ~Queued() { scheduler_.remove(sequence_); }
+  Queued(const Queued&) = delete;
+  Queued& operator=(const Queued&) = delete;
 
  private:
   Scheduler& scheduler_;
@@ -58,7 +64,7 @@ Result<Reply> Answer::take() {
 }
 
 LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer,
-                         bool lookup)
+                         const EngineOptions& options)
     : runner_(std::move(runner)),
       tokenizer_(std::move(tokenizer)),
       style_(choose_style(*tokenizer_, runner_->model().file().chat_template,
@@ -68,8 +74,9 @@ LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokeniz
               .suppress = runner_->config().suppress,
               .thought_open = tokenizer_->find("<|channel>").value_or(-1),
               .thought_close = tokenizer_->find("<channel|>").value_or(-1),
+              .turn_open = turn_marker(*tokenizer_),
               .context = runner_->context(),
-              .lookup = lookup}),
+              .lookup = options.lookup}),
       constraints_(*tokenizer_, rules_.ends),
       scheduler_(*runner_) {
   const Config& c = runner_->config();
@@ -85,6 +92,26 @@ LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokeniz
            .has_template = !runner_->model().file().chat_template.empty(),
            .template_note = style_.warning,
            .memory = runner_->memory()};
+  if (!options.cache_folder.empty()) load_prefixes(options);
+}
+
+void LocalEngine::load_prefixes(const EngineOptions& options) {
+  cache_folder_ = options.cache_folder;
+  prefix_key_ = prefix_key(runner_->model(), options);
+  const auto note = bezel::load_prefixes(scheduler_.prefixes(), runner_->cache(), prefix_key_,
+                                         info_.vocab, cache_folder_);
+  info_.cache_note = note ? *note : note.error().text();
+}
+
+Status LocalEngine::store_prefixes() {
+  if (cache_folder_.empty()) return Ok{};
+  const KvCache& cache = runner_->cache();
+  try {
+    return bezel::store_prefixes(scheduler_.prefixes(), cache, prefix_key_, cache_folder_,
+                                 cache.limit());
+  } catch (const std::bad_alloc&) {
+    return Error{Errc::NoMemory, "not enough memory to store prefixes", cache_folder_};
+  }
 }
 
 Sampling LocalEngine::default_sampling() const {
@@ -178,7 +205,7 @@ Result<Reply> LocalEngine::run(Result<AnswerPtr> answer) {
   if (!answer) return answer.error();
   const FpEnv env;
   Sequence& sequence = *(*answer)->sequence;
-  const Turnstile place(scheduler_, sequence);
+  const Queued place(scheduler_, sequence);
   while (!sequence.ended()) scheduler_.step();
   return (*answer)->take();
 }
@@ -207,7 +234,7 @@ Result<std::unique_ptr<LocalEngine>> LocalEngine::open(const EngineOptions& opti
   try {
     BEZEL_TRY(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::load(runner->model().file()));
     return std::unique_ptr<LocalEngine>(
-        new LocalEngine(std::move(runner), std::move(tokenizer), options.lookup));
+        new LocalEngine(std::move(runner), std::move(tokenizer), options));
   } catch (const std::bad_alloc&) {
     return Error{Errc::NoMemory, "not enough memory for the tokenizer", options.model_path};
   }

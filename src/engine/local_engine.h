@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -33,6 +34,7 @@ class LocalEngine final : public Engine {
   static Result<std::unique_ptr<LocalEngine>> open(const EngineOptions& options);
 
   const EngineInfo& info() const override { return info_; }
+  Status store_prefixes() override;
   Sampling default_sampling() const override;
   std::vector<TokenId> raw_prompt(std::string_view text, bool markers) const override;
   std::string text_of(const std::vector<TokenId>& ids) const override;
@@ -49,7 +51,9 @@ class LocalEngine final : public Engine {
   Scheduler& scheduler() { return scheduler_; }
 
  private:
-  LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer, bool lookup);
+  LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokenizer> tokenizer,
+              const EngineOptions& options);
+  void load_prefixes(const EngineOptions& options);
   Status check(const Request& request) const;
   Result<Reply> run(Result<std::unique_ptr<Answer>> answer);
 
@@ -60,6 +64,8 @@ class LocalEngine final : public Engine {
   Constraints constraints_;
   Scheduler scheduler_;
   EngineInfo info_;
+  std::string cache_folder_;
+  std::uint64_t prefix_key_ = 0;
 };
 
 }  // namespace bezel

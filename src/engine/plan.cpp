@@ -20,6 +20,16 @@ DType dtype_of(KvKind kind) {
   return DType::F16;
 }
 
+KvShape kv_shape(const RunShape& shape, int context) {
+  KvShape kv;
+  kv.sequences = shape.sequences;
+  kv.context = context;
+  kv.chunk = shape.chunk;
+  kv.back = shape.back;
+  kv.type = shape.kv;
+  return kv;
+}
+
 int default_chunk(int vocab, bool every_row) {
   constexpr int kChunk = 512;
   if (!every_row) return kChunk;
@@ -32,8 +42,12 @@ MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
   constexpr std::uint64_t kProgram = 5U << 20U, kPerThread = 64U << 10U;
   MemoryPlan plan;
   plan.mapped = model.file().file_bytes;
-  plan.kv = KvCache::plan_bytes(model.config(), shape.sequences, context, shape.chunk + shape.back,
-                                shape.kv);
+  const KvCost cost = KvCache::cost(model.config(), kv_shape(shape, context));
+  plan.sequence = cost.sequence;
+  plan.window = cost.window;
+  plan.kv = shape.cache > 0
+                ? shape.cache
+                : cost.sequence * static_cast<std::uint64_t>(shape.sequences) + shape.kept;
   plan.scratch = model.scratch_bytes(shape.chunk, shape.max_read, context, shape.threads);
   const auto vocab = static_cast<std::uint64_t>(model.config().vocab);
   plan.base = kProgram + kPerThread * static_cast<std::uint64_t>(shape.threads);
@@ -53,6 +67,14 @@ bool packing_pays(const Model& model, const EngineOptions& options, const RunSha
   return plan_memory(model, packed, context).anonymous() <= free_bytes - free_bytes / 16;
 }
 
+std::uint64_t default_kept(const Model& model, const RunShape& shape, int context,
+                           std::uint64_t free_bytes) {
+  constexpr std::uint64_t kWindows = 8;
+  const MemoryPlan plan = plan_memory(model, shape, context);
+  const std::uint64_t left = free_bytes - std::min(free_bytes, plan.anonymous());
+  return std::min(kWindows * plan.window, left / 2);
+}
+
 std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes) {
   if (mapped_bytes >= free_bytes) return free_bytes / 8;
   return std::clamp(free_bytes - mapped_bytes, free_bytes / 8, free_bytes / 2);
@@ -61,7 +83,8 @@ std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_byte
 int fitting_context(const Model& model, const RunShape& shape, std::uint64_t budget) {
   const int most = model.config().context;
   const auto fits = [&](int context) {
-    return plan_memory(model, shape, context).anonymous() <= budget;
+    const MemoryPlan plan = plan_memory(model, shape, context);
+    return plan.anonymous() <= budget && (shape.cache == 0 || plan.sequence <= shape.cache);
   };
   if (most <= kSegment || fits(most)) return most;
   int good = 1, bad = most / kSegment + 1;  // in pages
@@ -72,10 +95,28 @@ int fitting_context(const Model& model, const RunShape& shape, std::uint64_t bud
   return good * kSegment;
 }
 
+namespace {
+
+// One sequence at least must fit what was asked for.
+Status check_cache(const MemoryPlan& plan, const RunShape& shape, int context) {
+  if (shape.cache == 0 || plan.sequence <= shape.cache) return Ok{};
+  return Error{Errc::TooLarge,
+               fmt::format("keys and values of {} tokens need {}, more than the {} of "
+                           "--cache-memory; raise it, or choose a smaller --ctx or --chunk",
+                           context, size_text(plan.sequence), size_text(shape.cache)),
+               ""};
+}
+
+}  // namespace
+
 Result<int> choose_context(const Model& model, const RunShape& shape, int wanted) {
   const std::uint64_t free = free_memory_bytes();
-  if (wanted == 0)
-    return fitting_context(model, shape, default_budget(free, model.file().file_bytes));
+  if (wanted == 0) {
+    const std::uint64_t budget = default_budget(free, model.file().file_bytes);
+    const int context = fitting_context(model, shape, budget);
+    BEZEL_DO(check_cache(plan_memory(model, shape, context), shape, context));
+    return context;
+  }
   const int most = model.config().context;
   if (wanted < 1)
     return Error{Errc::BadInput,
@@ -86,13 +127,14 @@ Result<int> choose_context(const Model& model, const RunShape& shape, int wanted
         fmt::format("a context of {} tokens is more than the {} that the model was made for",
                     wanted, most),
         ""};
-  const std::uint64_t need = plan_memory(model, shape, wanted).anonymous();
-  if (need > free)
+  const MemoryPlan plan = plan_memory(model, shape, wanted);
+  BEZEL_DO(check_cache(plan, shape, wanted));
+  if (plan.anonymous() > free)
     return Error{
         Errc::TooLarge,
         fmt::format("a context of {} tokens needs {} beside the model, and {} are free; choose "
                     "a smaller --ctx, {}a smaller --chunk or --kv f16",
-                    wanted, size_text(need), size_text(free),
+                    wanted, size_text(plan.anonymous()), size_text(free),
                     shape.sequences > 1 ? "a smaller --parallel, " : ""),
         ""};
   return wanted;

@@ -16,14 +16,22 @@ struct RunShape {
   int max_read = 0;  // most rows of a pass whose logits are wanted, <= chunk
   int threads = 1;
   int sequences = 1;
-  int back = 0;  // positions that sliding layers keep beyond what a pass needs
+  int back = 0;             // positions that sliding layers keep beyond what a pass needs
+  std::uint64_t cache = 0;  // bytes of keys and values that were asked for; 0: whole contexts
+  std::uint64_t kept = 0;   // without `cache`: for prefixes, beside whole contexts
   DType kv = DType::F16;
   bool tokenizer = false;     // one is loaded too
   bool packs = false;         // weights are packed
   bool floats_as_q8 = false;  // float ones too
 };
 
+// Of an engine, which keeps prefixes: a prompt that differs from an earlier one so many positions
+// before a checkpoint still goes on from there.
+constexpr int kKeptBack = 256;
+
 DType dtype_of(KvKind kind);
+
+KvShape kv_shape(const RunShape& shape, int context);
 
 // Rows of a forward pass when nobody says otherwise: 512, or, where every row's logits are wanted,
 // as many as take 64 MiB of logits, 16 to 512.
@@ -37,12 +45,17 @@ MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context);
 bool packing_pays(const Model& model, const EngineOptions& options, const RunShape& shape,
                   int context, std::uint64_t free_bytes);
 
+// What prefixes may take beside whole contexts when nobody says: eight windows, and half of what
+// everything else leaves of the free memory at most.
+std::uint64_t default_kept(const Model& model, const RunShape& shape, int context,
+                           std::uint64_t free_bytes);
+
 // Memory that a context chosen by us may take: half of what is free, and no more than the mapped
 // weights leave of it; an eighth when they leave nothing (they can be read again from disk).
 std::uint64_t default_budget(std::uint64_t free_bytes, std::uint64_t mapped_bytes);
 
 // The longest context of each sequence, in whole pages and at most the model's, whose plan stays
-// within `budget`; at least one page.
+// within `budget` and of which one sequence fits shape.cache; at least one page.
 int fitting_context(const Model& model, const RunShape& shape, std::uint64_t budget);
 
 // `wanted` positions checked against the model and the free memory, or with 0 the fitting context.

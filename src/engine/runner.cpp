@@ -13,9 +13,6 @@ namespace bezel {
 
 namespace {
 
-// With several sequences: positions that a sliding layer keeps beyond what a pass needs, so that a
-// chat whose last turn is rendered anew goes on from its middle.
-constexpr int kBack = 1024;
 constexpr int kMaxThreads = 1024, kMaxChunk = 65536, kMaxSequences = 1024;
 
 Status check_options(const EngineOptions& o) {
@@ -51,6 +48,11 @@ Result<int> wanted_context(const Config& config, const RunnerOptions& o) {
   return o.engine.context != 0 ? o.engine.context : o.positions;
 }
 
+KvShape limited(KvShape shape, std::uint64_t limit) {
+  shape.limit = limit;
+  return shape;
+}
+
 bool all_finite(ConstMat x) {
   for (int r = 0; r < x.rows; ++r)
     for (const float v : x.row_span(r))
@@ -69,8 +71,8 @@ Runner::Runner(std::unique_ptr<Model> model, const KernelTable& table, const Run
       pool_(shape.threads),
       scratch_(model_->scratch_bytes(shape.chunk, shape.max_read, context, shape.threads)),
       ops_(table, pool_, scratch_, act),
-      kv_(std::make_unique<KvCache>(model_->config(), shape.sequences, context,
-                                    shape.chunk + shape.back, shape.kv)) {}
+      kv_(model_->config(),
+          limited(kv_shape(shape, context), plan_memory(*model_, shape, context).kv)) {}
 
 Result<std::unique_ptr<Runner>> Runner::open(const RunnerOptions& options) {
   try {
@@ -92,7 +94,8 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.threads = o.threads > 0 ? o.threads : usable_cores();
   shape.kv = dtype_of(o.kv);
   shape.sequences = o.sequences;
-  shape.back = o.sequences > 1 ? kBack : 0;
+  shape.back = options.tokenizer ? kKeptBack : 0;
+  shape.cache = options.tokenizer ? o.cache_memory : 0;
   shape.chunk = o.chunk > 0 ? o.chunk : default_chunk(model->config().vocab, options.every_row);
   shape.chunk = std::min(shape.chunk, wanted > 0 ? wanted : model->config().context);
   shape.chunk = std::max(shape.chunk, o.sequences);
@@ -110,6 +113,8 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
                              size_text(model->packed_bytes(true)), size_text(free)),
                  o.model_path};
   if (!shape.packs) shape.packs = packing_pays(*model, o, shape, context, free);
+  if (options.tokenizer && shape.cache == 0)
+    shape.kept = default_kept(*model, shape, context, free);
   std::unique_ptr<Runner> runner(new Runner(std::move(model), *table, shape, context, act));
   if (shape.floats_as_q8) BEZEL_DO(runner->pack());
   return runner;
@@ -117,18 +122,12 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
 
 bool Runner::rewind(int length, int seq) {
   if (length == this->length(seq)) return true;
-  if (length > 0 && kv_->can_rewind(seq, length)) {
-    kv_->set_length(seq, length);
+  if (length > 0 && kv_.can_rewind(seq, length)) {
+    kv_.set_length(seq, length);
     return true;
   }
   clear(seq);
   return length == 0;
-}
-
-bool Runner::copy(int from, int to, int length) {
-  if (kv_->copy(from, to, length)) return true;
-  clear(to);
-  return false;
 }
 
 // Before the first ids of an answer run: few rows, all of them read, behind something. Reading a
@@ -165,9 +164,13 @@ Status Runner::pass(const Batch& batch, const Tap& tap, const std::function<void
   BEZEL_CHECK(batch.size() <= shape_.chunk);
   BEZEL_CHECK(static_cast<int>(batch.read.size()) <= shape_.max_read);
   pack_to_write(batch);
-  for (const RowPos& r : batch.rows) BEZEL_DO(kv_->reserve(r.seq, r.pos + 1));
+  for (std::size_t i = 0; i < batch.rows.size(); ++i) {
+    const RowPos& r = batch.rows[i];
+    const bool last = i + 1 == batch.rows.size() || batch.rows[i + 1].seq != r.seq;
+    if (last) BEZEL_DO(kv_.reserve(r.seq, r.pos + 1));
+  }
   const auto frame = scratch_.frame();
-  BEZEL_TRY(const Mat logits, model_->forward(batch, *kv_, ops_, tap));
+  BEZEL_TRY(const Mat logits, model_->forward(batch, kv_, ops_, tap));
   if (!all_finite(logits))
     return Error{Errc::Numeric, "the logits became infinite or not a number", "output"};
   if (rows) rows(logits);

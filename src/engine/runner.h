@@ -40,16 +40,17 @@ class Runner {
   int sequences() const { return shape_.sequences; }
   int context() const { return context_; }
   MemoryPlan memory() const { return plan_memory(*model_, shape_, context_); }
-  int length(int seq = 0) const { return kv_->length(seq); }  // positions held
+  KvCache& cache() { return kv_; }
+  int length(int seq = 0) const { return kv_.length(seq); }  // positions held
 
-  void clear(int seq = 0) { kv_->clear(seq); }
+  void clear(int seq = 0) { kv_.clear(seq); }
   // Forgets the positions from `length` on. False, and everything is forgotten, when a sliding
   // layer no longer holds what a query at `length` reads.
   bool rewind(int length, int seq = 0);
-  bool can_rewind(int length, int seq) const { return kv_->can_rewind(seq, length); }
-  // Sequence `to` becomes the first `length` positions of `from`, which can_rewind() to there.
-  // False, and `to` is empty, when memory runs out.
-  bool copy(int from, int to, int length);
+  // fn(item) for every item in [0, n_items), shared out over the threads. It must not throw.
+  void share_out(int n_items, const std::function<void(int item)>& fn) {
+    pool_.run(n_items, [&fn](int item, int /*worker*/) { fn(item); });
+  }
 
   // One forward pass over 1 to chunk() rows, at most max_read() of them read. `rows` sees their
   // logits. An Error: no memory, no room, or Numeric; which sequences have grown is then open.
@@ -82,7 +83,7 @@ class Runner {
   ThreadPool pool_;
   Scratch scratch_;
   Ops ops_;
-  std::unique_ptr<KvCache> kv_;
+  KvCache kv_;
   bool packed_ = false;  // has been tried
 };
 

@@ -29,21 +29,19 @@ class LocalService final : public Service {
       : engine_(std::move(engine)), most_(engine_->info().sequences + queue) {
     thread_ = std::thread([this] { work(); });
   }
-  ~LocalService() override {
-    {
-      const std::lock_guard lock(mutex_);
-      stopping_ = true;
-    }
-    wake_.notify_all();
-    thread_.join();
-  }
+  ~LocalService() override { end(); }
 
   const Engine& engine() const override { return *engine_; }
   Result<Ticket> submit(Job job) override;
   ServiceLoad load() const override;
+  Status stop() override {
+    end();
+    return engine_->store_prefixes();
+  }
 
  private:
   Status enter();
+  void end();
   void work();
   bool fetch();
   void step();
@@ -51,7 +49,7 @@ class LocalService final : public Service {
   void count(const Result<Reply>& reply);
 
   std::unique_ptr<LocalEngine> engine_;
-  int most_;                  // jobs in the house
+  int most_;                  // jobs that may be inside
   std::vector<Task> tasks_;   // engine thread
   mutable std::mutex mutex_;  // of what follows
   std::condition_variable wake_;
@@ -61,6 +59,15 @@ class LocalService final : public Service {
   bool stopping_ = false;
   std::thread thread_;
 };
+
+void LocalService::end() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
 
 // Takes a place for one more job.
 Status LocalService::enter() {
@@ -123,6 +130,9 @@ bool LocalService::fetch() {
   load_.running = scheduler.running();
   load_.positions = scheduler.positions_held();
   load_.passes = scheduler.passes();
+  load_.preemptions = scheduler.preemptions();
+  load_.checkpoints = scheduler.prefixes().size();
+  load_.cache_bytes = scheduler.cache_bytes();
   wake_.wait(lock, [this] { return stopping_ || !inbox_.empty() || !tasks_.empty(); });
   while (!inbox_.empty()) {
     tasks_.push_back(std::move(inbox_.front()));

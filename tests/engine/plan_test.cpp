@@ -228,7 +228,7 @@ TEST(PlanHolds, TheCacheTakesExactlyItsPlanWhenFullAndNeverMore) {
       for (const int context : {1, 256, 257, 2000}) {
         const RunShape shape{.chunk = chunk, .max_read = 1, .threads = 1, .kv = DType::F16};
         const std::uint64_t plan = plan_memory(*model, shape, context).kv;
-        KvCache kv(model->config(), 1, context, chunk, shape.kv);
+        KvCache kv(model->config(), kv_shape(shape, context));
         EXPECT_EQ(kv.used_bytes(), 0U);
         for (int at = 0; at < context; at += chunk) {
           ASSERT_TRUE(kv.reserve(0, std::min(context, at + chunk)));

@@ -71,7 +71,7 @@ class Runner {
         scratch_(model.scratch_bytes(std::max(s.chunk, max_rows), std::max(s.chunk, max_rows),
                                      context, s.threads)),
         ops_(s.table != nullptr ? *s.table : best_kernels(), pool_, scratch_, s.act),
-        kv_(model.config(), n_seqs, context, s.chunk, s.kv) {}
+        kv_(model.config(), {n_seqs, context, s.chunk, 0, s.kv, 0}) {}
 
   KvCache& kv() { return kv_; }
 

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "engine/harness.h"
 #include "formats/tensor_file.h"
 #include "model/model.h"
 #include "text/tokenizer.h"
@@ -132,6 +133,33 @@ TEST(Allocation, ATokenizerThatLoadsWithoutMemoryEndsCleanlyAtEveryAllocation) {
         return file && Tokenizer::load(*file);
       },
       10);
+}
+
+TEST(Allocation, AnAnswerWithoutMemoryEndsInAnErrorAndTheNextOneIsRight) {
+  const test::ModelFolder model("e2b");
+  EngineOptions options = test::tiny(model.path());
+  options.context = 1024;
+  const auto engine = test::load_engine(options), spared = test::load_engine(options);
+  long failures = 0;
+  for (long n = 0;; n += n < 60 ? 1 : 7) {
+    // Goes on from what is kept in the middle of a page, and crosses the edge of one.
+    auto prompt = test::random_prompt(250, 1);
+    for (const auto id : test::random_prompt(20, static_cast<std::uint64_t>(n)))
+      prompt.push_back(id);
+    const Request request = test::greedy(prompt, 5);
+    countdown.store(n);
+    const auto answer = engine->generate(request, [](const Event&) { return true; });
+    const bool reached = countdown.exchange(-1) < 0;
+    if (!answer) {
+      ASSERT_EQ(answer.error().code, Errc::NoMemory) << answer.error().text();
+      ++failures;
+    }
+    const auto again = test::answer_of(*engine, request);
+    ASSERT_FALSE(again.error) << n << ": " << again.error->text();
+    ASSERT_EQ(again.done.ids, test::answer_of(*spared, request).done.ids) << n;
+    if (!reached) break;
+  }
+  EXPECT_GT(failures, 20);
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
+#include <map>
 #include <new>
 #include <utility>
 
@@ -11,8 +13,7 @@ namespace bezel {
 
 namespace {
 
-constexpr double kNew = 0.25;      // weight of the newest measurement in a running mean
-constexpr int kWorthCopying = 32;  // positions
+constexpr double kNew = 0.25;  // weight of the newest measurement in a running mean
 
 Error no_memory() {
   return {Errc::NoMemory, "not enough memory for the answer", ""};
@@ -22,99 +23,125 @@ Error no_memory() {
 
 Scheduler::Scheduler(Runner& runner)
     : runner_(runner),
+      prefixes_(runner.cache()),
       slots_(static_cast<std::size_t>(runner.sequences())),
       rows_(slots_.size(), 0) {}
 
 int Scheduler::running() const {
-  return static_cast<int>(
-      std::count_if(slots_.begin(), slots_.end(), [](const Slot& s) { return s.user != nullptr; }));
+  return static_cast<int>(std::count_if(slots_.begin(), slots_.end(),
+                                        [](const Entry& g) { return g.sequence != nullptr; }));
 }
 
 int Scheduler::positions_held() const {
   int n = 0;
-  for (const Slot& s : slots_) n += s.user != nullptr ? s.user->held() : 0;
+  for (const Entry& g : slots_) n += g.sequence != nullptr ? g.sequence->held() : 0;
   return n;
 }
 
-std::span<const TokenId> Scheduler::ids_in(const Slot& s) const {
-  if (s.user == nullptr) return s.kept;
-  return s.user->ids().first(static_cast<std::size_t>(s.user->held()));
+// The first `length` positions of a slot, for whoever begins alike. Without memory for that they
+// are read again.
+void Scheduler::keep(std::size_t slot, int length) {
+  const int seq = static_cast<int>(slot);
+  if (length < 1 || !runner_.cache().can_rewind(seq, length)) return;
+  try {
+    const auto ids = slots_[slot].sequence->ids().first(static_cast<std::size_t>(length));
+    prefixes_.insert(ids, runner_.cache().share(seq, length));
+  } catch (const std::bad_alloc&) {
+  }
 }
 
-// The user goes; what it held stays.
-void Scheduler::leave(Slot& s) {
-  s.kept = s.user->give_up_ids();
-  s.user = nullptr;
+// The sequence goes; what it held stays.
+void Scheduler::leave(std::size_t slot) {
+  keep(slot, slots_[slot].sequence->held());
+  runner_.clear(static_cast<int>(slot));
+  slots_[slot].sequence = nullptr;
 }
 
 void Scheduler::remove(Sequence& sequence) {
-  waiting_.erase(std::remove(waiting_.begin(), waiting_.end(), &sequence), waiting_.end());
-  for (Slot& s : slots_)
-    if (s.user == &sequence) leave(s);
+  const auto is = [&](const Entry& g) { return g.sequence == &sequence; };
+  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), is), waiting_.end());
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    if (is(slots_[i])) leave(i);
 }
 
 void Scheduler::drop_ended() {
-  const auto gone = [](Sequence* s) {
-    if (!s->ended() && s->cancelled()) s->cancel();
-    return s->ended();
+  const auto gone = [](const Entry& g) {
+    if (!g.sequence->ended() && g.sequence->cancelled()) g.sequence->cancel();
+    return g.sequence->ended();
   };
   waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), gone), waiting_.end());
-  for (Slot& s : slots_)
-    if (s.user != nullptr && gone(s.user)) leave(s);
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i].sequence != nullptr && gone(slots_[i])) leave(i);
 }
 
-// Positions of `prompt` that a slot holds and can go back to. The prompt's last id always runs: its
-// logits are needed.
-int Scheduler::common(std::size_t slot, std::span<const TokenId> prompt) const {
-  const auto ids = ids_in(slots_[slot]);
-  const auto end = std::mismatch(prompt.begin(), prompt.end(), ids.begin(), ids.end()).first;
-  const auto same =
-      std::min<std::size_t>(static_cast<std::size_t>(end - prompt.begin()), prompt.size() - 1);
-  const int keep = static_cast<int>(same);
-  return keep > 0 && runner_.can_rewind(keep, static_cast<int>(slot)) ? keep : 0;
+// Whether the ids of a sequence, and a page for what comes, fit beside what the others hold. The
+// first one always does.
+bool Scheduler::fits(const Sequence& next) const {
+  const KvCache& cache = runner_.cache();
+  const auto need = [&](const Sequence& s) {
+    return cache.bytes_for(static_cast<int>(s.ids().size()) + kSegment);
+  };
+  std::uint64_t sum = need(next);
+  for (const Entry& g : slots_) sum += g.sequence != nullptr ? need(*g.sequence) : 0;
+  return running() == 0 || sum <= cache.limit();
 }
 
-// A free slot for a prompt of which slot `best` holds `keep` positions.
-std::size_t Scheduler::slot_for(std::size_t best, int keep) const {
-  const Slot& b = slots_[best];
-  const bool most = 2 * keep >= static_cast<int>(b.kept.size());
-  if (b.user == nullptr && keep > 0 && most) return best;
-  std::size_t oldest = slots_.size();
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].user != nullptr || i == best) continue;
-    if (oldest == slots_.size() || slots_[i].since < slots_[oldest].since) oldest = i;
-  }
-  return oldest == slots_.size() ? best : oldest;
+// Brings a free slot to the longest kept prefix of the sequence's ids; gives how many it holds
+// then.
+int Scheduler::go_on(const Sequence& next, std::size_t slot) {
+  const auto found = prefixes_.find(next.ids().first(static_cast<std::size_t>(next.reusable())));
+  if (found.length > 0)
+    runner_.cache().restore(static_cast<int>(slot), *found.checkpoint, found.length);
+  return found.length;
 }
 
-// Brings a free slot to the prompt's first `keep` positions; gives how many it holds then.
-int Scheduler::place(std::size_t slot, std::size_t best, int keep) {
-  const int to = static_cast<int>(slot), from = static_cast<int>(best);
-  Slot& s = slots_[slot];
-  s.kept.clear();  // true also when memory runs out here
-  if (slot != best && keep < kWorthCopying) keep = 0;
-  if (slot != best && keep > 0 && !runner_.copy(from, to, keep)) keep = 0;
-  if (slot == best || keep == 0) keep = runner_.rewind(keep, to) ? keep : 0;
-  return keep;
-}
-
-void Scheduler::seat_waiting() {
+void Scheduler::admit_waiting() {
   while (!waiting_.empty() && running() < static_cast<int>(slots_.size())) {
-    Sequence& next = *waiting_.front();
-    std::size_t best = 0;
-    int keep = 0;
-    for (std::size_t i = 0; i < slots_.size() && !next.scores(); ++i) {
-      const int n = common(i, next.ids());
-      const bool better = n > keep || (n == keep && n > 0 && slots_[best].user != nullptr);
-      if (better) best = i;
-      keep = std::max(keep, n);
-    }
-    const std::size_t slot = slot_for(best, keep);
-    keep = place(slot, best, keep);
+    const Entry next = waiting_.front();
+    if (!fits(*next.sequence)) return;
+    const auto free = std::find_if(slots_.begin(), slots_.end(),
+                                   [](const Entry& g) { return g.sequence == nullptr; });
+    const int held = go_on(*next.sequence, static_cast<std::size_t>(free - slots_.begin()));
     waiting_.erase(waiting_.begin());
-    slots_[slot].user = &next;
-    slots_[slot].since = ++clock_;
-    next.begin(keep);
+    *free = next;
+    next.sequence->begin(held);
+  }
+}
+
+// The sequence that came last waits again, before all others.
+void Scheduler::preempt_last() {
+  std::size_t last = slots_.size();
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    if (slots_[i].sequence != nullptr &&
+        (last == slots_.size() || slots_[i].number > slots_[last].number))
+      last = i;
+  const Entry entry = slots_[last];
+  waiting_.insert(waiting_.begin(), entry);
+  rows_[last] = 0;
+  leave(last);
+  entry.sequence->preempt();
+  ++preemptions_;
+}
+
+// Memory for the rows that a slot runs next. False: it is free now.
+bool Scheduler::make_room(std::size_t slot, int drafts) {
+  const int seq = static_cast<int>(slot);
+  Sequence& s = *slots_[slot].sequence;
+  // Less than a chunk: what wrong drafts, or a pass that failed, left behind.
+  BEZEL_CHECK(runner_.rewind(s.held(), seq));
+  const int wanted = s.held() + rows_[slot] + (s.reading() ? 0 : drafts);
+  for (;;) {
+    const Status room = runner_.cache().reserve(seq, std::min(wanted, runner_.context()));
+    if (room) return true;
+    if (room.error().code == Errc::NoMemory && prefixes_.evict_one()) continue;
+    if (room.error().code != Errc::NoMemory || running() == 1) {
+      s.fail(room.error());
+      rows_[slot] = 0;
+      leave(slot);
+      return false;
+    }
+    preempt_last();
+    if (slots_[slot].sequence == nullptr) return false;
   }
 }
 
@@ -127,7 +154,7 @@ int Scheduler::prompt_room(int used, bool answering) const {
 }
 
 void Scheduler::give(std::size_t slot, int& room, int most) {
-  const int n = std::min({room, most, slots_[slot].user->left() - rows_[slot]});
+  const int n = std::min({room, most, slots_[slot].sequence->left() - rows_[slot]});
   rows_[slot] += n;
   room -= n;
 }
@@ -138,8 +165,8 @@ void Scheduler::share_out() {
   std::vector<std::size_t> readers;
   int used = 0;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
-    if (slots_[i].user == nullptr) continue;
-    if (slots_[i].user->reading()) {
+    if (slots_[i].sequence == nullptr) continue;
+    if (slots_[i].sequence->reading()) {
       readers.push_back(i);
     } else {
       rows_[i] = 1;
@@ -148,8 +175,8 @@ void Scheduler::share_out() {
   }
   if (readers.empty()) return;
   std::sort(readers.begin(), readers.end(),
-            [&](std::size_t a, std::size_t b) { return slots_[a].since < slots_[b].since; });
-  const auto left = [&](std::size_t i) { return slots_[i].user->left(); };
+            [&](std::size_t a, std::size_t b) { return slots_[a].number < slots_[b].number; });
+  const auto left = [&](std::size_t i) { return slots_[i].sequence->left(); };
   const std::size_t shortest =
       *std::min_element(readers.begin(), readers.end(),
                         [&](std::size_t a, std::size_t b) { return left(a) < left(b); });
@@ -158,62 +185,89 @@ void Scheduler::share_out() {
   // when everybody else reads one row.
   int reads = runner_.max_read() - static_cast<int>(slots_.size());
   const auto most = [&](std::size_t i) {
-    if (!slots_[i].user->scores()) return room;
+    if (!slots_[i].sequence->scores()) return room;
     return rows_[i] == 0 ? 1 + std::exchange(reads, 0) : 0;
   };
   give(shortest, room, std::min(most(shortest), (room + 1) / 2));
   for (const std::size_t i : readers) give(i, room, most(i));
 }
 
-void Scheduler::add_rows(std::size_t slot, int rows, int drafts) {
-  Sequence& s = *slots_[slot].user;
-  // Less than a chunk: what wrong drafts, or a pass that failed, left behind.
-  BEZEL_CHECK(runner_.rewind(s.held(), static_cast<int>(slot)));
-  s.add_rows(batch_, static_cast<int>(slot), rows, drafts);
+// The next ids of all parts are chosen, and the rows of prompts that are scored are looked at, as
+// one job of the pool. Sequences that share masks are one item of it.
+void Scheduler::choose(std::span<const std::size_t> parts, ConstMat logits) {
+  using Rows = std::vector<std::pair<Sequence*, ConstMat>>;
+  std::map<const constrain::Masks*, Rows> shared;
+  std::vector<std::function<void()>> items;
+  int at = 0;
+  for (const std::size_t i : parts) {
+    Sequence& s = *slots_[i].sequence;
+    const ConstMat rows = logits.row_range(at, s.reads());
+    at += rows.rows;
+    for (int r = 0; r < s.rows_to_score(); ++r)
+      items.emplace_back([&s, r, rows] { s.score(r, rows.row_span(r)); });
+    if (s.masks() != nullptr)
+      shared[s.masks()].emplace_back(&s, rows);
+    else
+      items.emplace_back([&s, rows] { s.choose_ahead(rows); });
+  }
+  for (const auto& [masks, all] : shared)
+    items.emplace_back([&all = all] {
+      for (const auto& [s, rows] : all) s->choose_ahead(rows);
+    });
+  const auto run_item = [&](int n) { items[static_cast<std::size_t>(n)](); };
+  if (items.size() == 1) return run_item(0);
+  runner_.share_out(static_cast<int>(items.size()), run_item);
+}
+
+void Scheduler::hand_out(std::span<const std::size_t> parts, ConstMat logits, double seconds) {
+  const bool alone = parts.size() == 1 && only();
+  choose(parts, logits);
+  int at = 0;
+  for (const std::size_t i : parts) {
+    Sequence& s = *slots_[i].sequence;
+    const int n = s.reads(), before = s.held();
+    try {
+      s.ran(logits.row_range(at, n), seconds, alone);
+    } catch (const std::bad_alloc&) {
+      s.fail(no_memory());
+    }
+    at += n;
+    for (int position = before + 1; position <= s.held(); ++position)
+      if (s.boundary(position)) keep(i, position);
+  }
 }
 
 // One pass over the rows of these slots. An error of a pass that several share is found by running
 // each alone: the others go on.
 void Scheduler::run(std::span<const std::size_t> parts) {
   batch_ = {};
-  const bool alone = parts.size() == 1;
-  const bool only = alone && running() == 1 && waiting_.empty();
-  for (const std::size_t i : parts) add_rows(i, rows_[i], only ? runner_.max_read() - 1 : 0);
   int prompt_rows = 0;
-  for (const std::size_t i : parts) prompt_rows += slots_[i].user->reading() ? rows_[i] : 0;
+  for (const std::size_t i : parts) {
+    Sequence& s = *slots_[i].sequence;
+    prompt_rows += s.reading() ? rows_[i] : 0;
+    s.add_rows(batch_, static_cast<int>(i), rows_[i], most_drafts());
+  }
   const auto start = std::chrono::steady_clock::now();
-  const auto hand_out = [&](ConstMat logits) {
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    learn(prompt_rows, took.count());
-    int at = 0;
-    for (const std::size_t i : parts) {
-      Sequence& s = *slots_[i].user;
-      const int n = s.reads();
-      try {
-        s.ran(logits.row_range(at, n), took.count(), only);
-      } catch (const std::bad_alloc&) {
-        s.fail(no_memory());
-      }
-      at += n;
-    }
-  };
   Status passed = Ok{};
   try {
-    passed = runner_.pass(batch_, {}, hand_out);
+    passed = runner_.pass(batch_, {}, [&](ConstMat logits) {
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      learn(prompt_rows, took.count());
+      hand_out(parts, logits, took.count());
+    });
   } catch (const std::bad_alloc&) {
     passed = no_memory();
   }
   ++passes_;
   if (passed) return;
   for (const std::size_t i : parts) {
-    if (!alone) {
-      run(std::span(&i, 1));
+    if (slots_[i].sequence == nullptr) continue;  // preempted meanwhile
+    if (parts.size() > 1) {
+      if (make_room(i, most_drafts())) run(std::span(&i, 1));
       continue;
     }
-    Slot& s = slots_[i];
-    s.user->fail(passed.error());
-    s.user = nullptr;
-    s.kept.clear();
+    slots_[i].sequence->fail(passed.error());
+    slots_[i].sequence = nullptr;
     runner_.clear(static_cast<int>(i));
   }
 }
@@ -228,13 +282,22 @@ void Scheduler::learn(int prompt_rows, double seconds) {
 
 bool Scheduler::step() {
   drop_ended();
-  seat_waiting();
+  admit_waiting();
   share_out();
   std::vector<std::size_t> parts;
   for (std::size_t i = 0; i < slots_.size(); ++i)
     if (rows_[i] > 0) parts.push_back(i);
+  std::sort(parts.begin(), parts.end(),
+            [&](std::size_t a, std::size_t b) { return slots_[a].number < slots_[b].number; });
   if (parts.empty()) return false;
-  run(parts);
+  const int drafts = most_drafts();
+  for (const std::size_t i : parts)
+    if (rows_[i] > 0) make_room(i, drafts);
+  parts.erase(
+      std::remove_if(parts.begin(), parts.end(), [&](std::size_t i) { return rows_[i] == 0; }),
+      parts.end());
+  std::sort(parts.begin(), parts.end());
+  if (!parts.empty()) run(parts);
   drop_ended();
   return true;
 }

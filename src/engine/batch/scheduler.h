@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/batch/prefix_tree.h"
 #include "engine/batch/sequence.h"
 #include "engine/runner.h"
 
@@ -13,12 +14,15 @@ namespace bezel {
 // Every pass runs the next id of every answer that has begun, and rows of prompts in what room is
 // left: while somebody's answer runs, as many as take kAnswersWait seconds; else, with more than
 // one slot, kOthersWait seconds (kLeastRows at least). Half of that room goes to the prompt with
-// the least left to read, the other half to the one that waits longest: short ones are not held up,
+// the least left to read, the other half to the one that came first: short ones are not held up,
 // long ones always go on. How rows are shared out changes no bit of any answer.
 //
-// A slot holds the keys and values of one sequence and keeps them after its end. A new prompt goes
-// on from the slot that holds most of its beginning: in its place, or as a copy when another
-// sequence uses that slot or would lose more than half of what it holds.
+// Sequences are admitted in the order in which they come, and only when what their ids need fits
+// beside what those in slots hold. What was read and written is kept in a prefix tree, at the ends
+// of prompts and answers and at turns between; a sequence goes on from the longest prefix of its
+// ids there. Memory that a sequence lacks is taken from the tree, then from the sequence that came
+// last: it goes back to the head of the queue, later reads its ids again, from the tree if
+// they are still there, and goes on with the same bits.
 //
 // Engine thread only.
 class Scheduler {
@@ -29,7 +33,7 @@ class Scheduler {
   explicit Scheduler(Runner& runner);
 
   // Sequences wait here, in order, until a slot is free. Each must be removed before it dies.
-  void add(Sequence& sequence) { waiting_.push_back(&sequence); }
+  void add(Sequence& sequence) { waiting_.push_back({&sequence, ++clock_}); }
   void remove(Sequence& sequence);
   // One forward pass, after which some sequences may have ended. Those that were cancelled end at
   // once. False when nothing is left to run.
@@ -38,34 +42,42 @@ class Scheduler {
   int running() const;
   int waiting() const { return static_cast<int>(waiting_.size()); }
   int positions_held() const;  // of running sequences
+  std::uint64_t cache_bytes() const { return runner_.cache().used_bytes(); }
   std::uint64_t passes() const { return passes_; }
+  std::uint64_t preemptions() const { return preemptions_; }
+  PrefixTree& prefixes() { return prefixes_; }
+  const PrefixTree& prefixes() const { return prefixes_; }
 
  private:
-  struct Slot {
-    std::vector<TokenId> kept;  // ids whose K and V are held, while nobody uses the slot
-    Sequence* user = nullptr;
-    std::uint64_t since = 0;  // when its user came, in order
+  struct Entry {
+    Sequence* sequence = nullptr;
+    std::uint64_t number = 0;  // in the order of add()
   };
-  std::span<const TokenId> ids_in(const Slot& slot) const;
-  void leave(Slot& slot);
+  void keep(std::size_t slot, int length);
+  void leave(std::size_t slot);
   void drop_ended();
-  void seat_waiting();
-  int common(std::size_t slot, std::span<const TokenId> prompt) const;
-  int place(std::size_t slot, std::size_t best, int keep);
-  std::size_t slot_for(std::size_t best, int keep) const;
+  bool fits(const Sequence& next) const;
+  int go_on(const Sequence& next, std::size_t slot);
+  void admit_waiting();
+  bool make_room(std::size_t slot, int drafts);
+  void preempt_last();
+  bool only() const { return running() == 1 && waiting_.empty(); }
+  int most_drafts() const { return only() ? runner_.max_read() - 1 : 0; }
   void share_out();
   void give(std::size_t slot, int& room, int most);
   int prompt_room(int used, bool answering) const;
-  void add_rows(std::size_t slot, int rows, int drafts);
   void run(std::span<const std::size_t> parts);
+  void hand_out(std::span<const std::size_t> parts, ConstMat logits, double seconds);
+  void choose(std::span<const std::size_t> parts, ConstMat logits);
   void learn(int prompt_rows, double seconds);
 
   Runner& runner_;
-  std::vector<Slot> slots_;
-  std::vector<Sequence*> waiting_;
+  PrefixTree prefixes_;
+  std::vector<Entry> slots_;  // no sequence: free
+  std::vector<Entry> waiting_;
   std::vector<int> rows_;  // for every slot: rows of the next pass
   Batch batch_;
-  std::uint64_t clock_ = 0, passes_ = 0;
+  std::uint64_t clock_ = 0, passes_ = 0, preemptions_ = 0;
   double row_seconds_ = 0, answer_seconds_ = 0;  // running means: a prompt's row, a pass without
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include "base/check.h"
@@ -11,6 +12,8 @@ namespace bezel {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr int kEvery = 2048;  // positions between checkpoints of a text without turns
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -36,18 +39,25 @@ Sequence::Sequence(const SequenceRules& rules, Request request,
       stop_(request_.stop),
       text_(*rules.tokenizer, request_.show_markers) {}
 
-void Sequence::begin(int reused) {
-  BEZEL_CHECK(reused < prompt_size_);
+void Sequence::begin(int held) {
+  BEZEL_CHECK(held < static_cast<int>(ids_.size()));
+  held_ = held;
+  if (begun_) return;
   begun_ = true;
-  held_ = reused;
   start_ = Clock::now();
   done_.prompt_tokens = prompt_size_;
-  done_.reused_tokens = reused;
+  done_.reused_tokens = held;
 }
 
-std::vector<TokenId> Sequence::give_up_ids() noexcept {
-  ids_.resize(static_cast<std::size_t>(held_));  // fewer: takes no memory
-  return std::move(ids_);
+void Sequence::preempt() {
+  held_ = 0;
+  ++done_.preemptions;
+}
+
+bool Sequence::boundary(int position) const {
+  if (position == prompt_size_ || position % kEvery == 0) return true;
+  return rules_.turn_open >= 0 && position < prompt_size_ &&
+         ids_[static_cast<std::size_t>(position)] == rules_.turn_open;
 }
 
 // Drafts behind the next id: neither context nor answer ends before them.
@@ -67,7 +77,10 @@ void Sequence::add_rows(Batch& batch, int slot, int most, int most_drafts) {
   };
   for (int pos = held_; pos < held_ + rows_; ++pos)
     add(pos, ids_[static_cast<std::size_t>(pos)],
-        pos + 1 == static_cast<int>(ids_.size()) || (scores() && reading()));
+        pos + 1 == static_cast<int>(ids_.size()) || (scores() && !answering_ && pos >= scored_));
+  const int scored =
+      scores() && !answering_ ? std::min(held_ + rows_, prompt_size_ - 1) - scored_ : 0;
+  prompt_tokens_.assign(static_cast<std::size_t>(std::max(scored, 0)), {-1, 0, {}});
   draft_.clear();
   right_ = 0;
   const int room = std::min(room_for_drafts(), most_drafts);
@@ -77,12 +90,25 @@ void Sequence::add_rows(Batch& batch, int slot, int most, int most_drafts) {
     add(held_ + 1 + static_cast<int>(i), draft_[i], true);
 }
 
+void Sequence::choose_ahead(ConstMat logits) noexcept {
+  choice_.reset();
+  if (rows_ < left()) return;
+  try {
+    if (masks_ != nullptr && !masker_) masker_.emplace(masks_);
+    choice_ = choose(logits.row_span(answering_ ? 0 : logits.rows - 1), held_ + rows_);
+  } catch (const std::bad_alloc&) {  // ran() says so
+  }
+}
+
 void Sequence::ran(ConstMat logits, double seconds, bool alone) {
   held_ += rows_;
-  if (reading()) {
-    const bool shown = show_prompt(logits);
+  const bool answered = answering_;
+  if (!answered) {
+    const bool shown = show_prompt();
     if (!on_event_(PromptProgress{held_, prompt_size_}) || !shown || cancelled()) return cancel();
-    if (left() > 0) return;
+  }
+  if (left() > 0) return;
+  if (!answered) {
     begin_answer();
     return choose_from(logits.row_range(logits.rows - 1, 1));
   }
@@ -90,23 +116,29 @@ void Sequence::ran(ConstMat logits, double seconds, bool alone) {
   done_.drafted += static_cast<int>(draft_.size());
   if (!draft_.empty())
     pace_.tried(static_cast<int>(draft_.size()), static_cast<int>(right_), seconds);
-  else if (alone)
+  else if (alone && rows_ == 1)
     pace_.plain(seconds);
 }
 
-// The log-probabilities of the prompt's ids behind the rows that have just run.
-bool Sequence::show_prompt(ConstMat logits) {
-  if (!scores()) return true;
+// The log-probability of the prompt's id behind a row.
+void Sequence::score(int row, std::span<const float> logits) noexcept {
+  PromptToken& token = prompt_tokens_[static_cast<std::size_t>(row)];
+  try {
+    const TokenId id = ids_[static_cast<std::size_t>(scored_ + row) + 1];
+    if (request_.logprobs > 0) token.best = best_logprobs(logits, request_.logprobs);
+    token.logprob = logprob_of(logits, id);
+    token.id = id;
+  } catch (const std::bad_alloc&) {  // ran() says so
+  }
+}
+
+bool Sequence::show_prompt() {
   bool go_on = true;
-  for (int r = 0; r < logits.rows; ++r) {
-    const int next = held_ - logits.rows + r + 1;
-    if (next >= prompt_size_) break;
-    const auto row = logits.row_span(r);
-    const TokenId id = ids_[static_cast<std::size_t>(next)];
-    PromptToken token{id, logprob_of(row, id), {}};
-    if (request_.logprobs > 0) token.best = best_logprobs(row, request_.logprobs);
+  for (const PromptToken& token : prompt_tokens_) {
+    if (token.id < 0) throw std::bad_alloc();
     go_on = on_event_(token) && go_on;
   }
+  scored_ = std::max(scored_, held_);
   return go_on;
 }
 
@@ -114,19 +146,18 @@ void Sequence::begin_answer() {
   done_.prompt_seconds = seconds_since(start_);
   start_ = Clock::now();
   answering_ = true;
-  if (masks_ != nullptr) masker_.emplace(masks_);
   if (rules_.lookup) lookup_.push(ids_);
 }
 
 // The next id of the answer, by the model's row and by what the constraint allows.
-Result<TokenId> Sequence::choose(std::span<const float> row) {
+Result<TokenId> Sequence::choose_id(std::span<const float> row, int position) {
   TokenId id = thought_.forced();
-  const auto position = static_cast<std::uint64_t>(held_);
+  const auto at = static_cast<std::uint64_t>(position);
   if (id < 0 && !masker_) {
-    BEZEL_TRY(id, sampler_.choose(row, position));
+    BEZEL_TRY(id, sampler_.choose(row, at));
   } else if (id < 0) {
     const auto mask = masker_->mask();
-    BEZEL_TRY(id, sampler_.choose(row, position, *mask));
+    BEZEL_TRY(id, sampler_.choose(row, at, *mask));
   }
   thought_.push(id);
   if (masker_ && !masker_->accept(id))
@@ -134,28 +165,28 @@ Result<TokenId> Sequence::choose(std::span<const float> row) {
   return id;
 }
 
-TextPiece Sequence::piece_of(std::span<const float> row, TokenId id, std::string text) const {
-  TextPiece piece;
-  piece.text = std::move(text);
-  piece.id = id;
-  if (request_.logprobs < 0) return piece;
-  piece.logprob = logprob_of(row, id);
-  if (request_.logprobs > 0) piece.best = best_logprobs(row, request_.logprobs);
-  return piece;
+Result<Sequence::Choice> Sequence::choose(std::span<const float> row, int position) {
+  Choice choice;
+  BEZEL_TRY(choice.id, choose_id(row, position));
+  if (request_.logprobs >= 0) choice.logprob = logprob_of(row, choice.id);
+  if (request_.logprobs > 0) choice.best = best_logprobs(row, request_.logprobs);
+  return choice;
 }
 
-// Row 0 is the one behind the last held id, the others are those of the drafts. Chooses until an id
-// comes that has not run.
+// Row 0 is the one behind the last held id, for which choose_ahead() has chosen; the others are
+// those of the drafts. Chooses until an id comes that has not run.
 void Sequence::choose_from(ConstMat logits) {
+  if (!choice_) throw std::bad_alloc();
   for (int r = 0;; ++r) {
-    const auto row = logits.row_span(r);
-    const Result<TokenId> chosen = choose(row);
-    if (!chosen) return fail(chosen.error());
-    const TokenId id = *chosen;
+    if (r > 0) choice_ = choose(logits.row_span(r), held_);
+    if (!*choice_) return fail(choice_->error());
+    Choice& choice = **choice_;
+    const TokenId id = choice.id;
     done_.ids.push_back(id);
     const auto& ends = rules_.ends;
     if (std::find(ends.begin(), ends.end(), id) != ends.end()) return end(DoneReason::EndToken);
-    const bool go_on = on_event_(piece_of(row, id, stop_.push(text_.push(id))));
+    TextPiece piece{stop_.push(text_.push(id)), id, choice.logprob, std::move(choice.best)};
+    const bool go_on = on_event_(piece);
     if (stop_.stopped()) return end(DoneReason::StopText);
     if (!go_on || cancelled()) return end(DoneReason::Cancelled);
     if (static_cast<int>(done_.ids.size()) == request_.max_tokens)

@@ -23,6 +23,7 @@ struct SequenceRules {
   const Tokenizer* tokenizer = nullptr;
   std::vector<TokenId> ends, suppress;
   TokenId thought_open = -1, thought_close = -1;
+  TokenId turn_open = -1;  // begins every turn of a conversation
   int context = 0;
   bool lookup = true;
 };
@@ -35,24 +36,39 @@ class Sequence {
   Sequence(const SequenceRules& rules, Request request, std::shared_ptr<constrain::Masks> masks,
            OnEvent on_event);
 
-  // The first `reused` ids of the prompt are held by the cache; fewer than all.
-  void begin(int reused);
-  bool begun() const { return begun_; }
-  bool reading() const { return !answering_; }
+  // Ids that may be gone on from without running: not the last one, whose logits are needed, and
+  // none that are still to be scored.
+  int reusable() const {
+    return scores() && !answering_ ? scored_ : static_cast<int>(ids_.size()) - 1;
+  }
+  // The first `held` ids are held by the cache, reusable() at most. At the start, and again after
+  // preempt().
+  void begin(int held);
+  // What it held is gone.
+  void preempt();
+  // Not all ids but the last have run: more than one at a time may.
+  bool reading() const { return !answering_ || left() > 1; }
   bool scores() const { return request_.prompt_logprobs; }  // wants the logits of every prompt row
   int left() const { return static_cast<int>(ids_.size()) - held_; }  // ids that have not run yet
   int held() const { return held_; }
   // Prompt, then chosen ids. The cache holds the first held() of them.
   std::span<const TokenId> ids() const { return ids_; }
-
-  std::vector<TokenId> give_up_ids() noexcept;  // the held ones
+  // A good place to go on from later: the end of the prompt, before a turn, and now and then.
+  bool boundary(int position) const;
 
   // Adds the rows that run next: up to `most` ids, behind the last one up to `most_drafts` drafts.
   void add_rows(Batch& batch, int slot, int most, int most_drafts);
   // Rows of the last add_rows() whose logits are wanted.
   int reads() const { return reads_; }
-  // Those rows have run, in a pass that took `seconds`; `alone`: no other sequence was in it.
-  // `logits`: reads() rows.
+  // Those rows have run; `logits`: reads() rows. Chooses the next id, when all ids have. Touches
+  // nothing but this sequence and masks(): any thread, and those that share no masks at once.
+  void choose_ahead(ConstMat logits) noexcept;
+  // Of these rows the first so many are scored: each on its own, by any thread.
+  int rows_to_score() const { return static_cast<int>(prompt_tokens_.size()); }
+  void score(int row, std::span<const float> logits) noexcept;
+  const constrain::Masks* masks() const { return masks_.get(); }
+  // What follows from that: events, and the choices behind drafts. The pass took `seconds`;
+  // `alone`: no other sequence was in it.
   void ran(ConstMat logits, double seconds, bool alone);
 
   bool cancelled() const { return request_.cancel != nullptr && request_.cancel->load(); }
@@ -62,11 +78,17 @@ class Sequence {
   Result<Done> take() { return *std::move(result_); }
 
  private:
+  // The next id with what is told of it.
+  struct Choice {
+    TokenId id = 0;
+    float logprob = 0;
+    std::vector<TokenLogprob> best;
+  };
   void begin_answer();
-  bool show_prompt(ConstMat logits);
+  bool show_prompt();
   void choose_from(ConstMat logits);
-  Result<TokenId> choose(std::span<const float> row);
-  TextPiece piece_of(std::span<const float> row, TokenId id, std::string text) const;
+  Result<Choice> choose(std::span<const float> row, int position);
+  Result<TokenId> choose_id(std::span<const float> row, int position);
   int room_for_drafts() const;
   void end(DoneReason reason);
 
@@ -76,7 +98,10 @@ class Sequence {
   std::vector<TokenId> ids_;
   int prompt_size_, held_ = 0;
   int rows_ = 0, reads_ = 0;  // of the last add_rows()
+  int scored_ = 0;            // prompt rows that were shown
   bool begun_ = false, answering_ = false;
+  std::optional<Result<Choice>> choice_;    // from choose_ahead(), for ran()
+  std::vector<PromptToken> prompt_tokens_;  // from score(), for ran(); id -1: no memory
   std::shared_ptr<constrain::Masks> masks_;
   std::optional<constrain::Masker> masker_;
   Sampler sampler_;
