@@ -182,6 +182,10 @@ void Scheduler::run(std::span<const std::size_t> parts) {
   int prompt_rows = 0;
   for (const std::size_t i : parts) prompt_rows += slots_[i].user->reading() ? rows_[i] : 0;
   const auto start = std::chrono::steady_clock::now();
+  ConstMat states;  // of the read rows, behind the last norm
+  const auto tap = [&](std::string_view what, int, ConstMat x) {
+    if (what == "final_norm") states = x;
+  };
   const auto hand_out = [&](ConstMat logits) {
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     learn(prompt_rows, took.count());
@@ -190,7 +194,8 @@ void Scheduler::run(std::span<const std::size_t> parts) {
       Sequence& s = *slots_[i].user;
       const int n = s.reads();
       try {
-        s.ran(logits.row_range(at, n), took.count(), only);
+        s.ran(logits.row_range(at, n), n > 0 ? states.row_range(at, n) : states, took.count(),
+              only);
       } catch (const std::bad_alloc&) {
         s.fail(no_memory());
       }
@@ -199,7 +204,7 @@ void Scheduler::run(std::span<const std::size_t> parts) {
   };
   Status passed = Ok{};
   try {
-    passed = runner_.pass(batch_, {}, hand_out);
+    passed = runner_.pass(batch_, tap, hand_out);
   } catch (const std::bad_alloc&) {
     passed = no_memory();
   }

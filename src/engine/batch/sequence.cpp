@@ -77,12 +77,14 @@ void Sequence::add_rows(Batch& batch, int slot, int most, int most_drafts) {
     add(held_ + 1 + static_cast<int>(i), draft_[i], true);
 }
 
-void Sequence::ran(ConstMat logits, double seconds, bool alone) {
+void Sequence::ran(ConstMat logits, ConstMat states, double seconds, bool alone) {
   held_ += rows_;
   if (reading()) {
     const bool shown = show_prompt(logits);
+    if (request_.embedding) add_states(states);
     if (!on_event_(PromptProgress{held_, prompt_size_}) || !shown || cancelled()) return cancel();
     if (left() > 0) return;
+    if (request_.embedding) return end(DoneReason::EndToken);
     begin_answer();
     return choose_from(logits.row_range(logits.rows - 1, 1));
   }
@@ -96,7 +98,7 @@ void Sequence::ran(ConstMat logits, double seconds, bool alone) {
 
 // The log-probabilities of the prompt's ids behind the rows that have just run.
 bool Sequence::show_prompt(ConstMat logits) {
-  if (!scores()) return true;
+  if (!request_.prompt_logprobs) return true;
   bool go_on = true;
   for (int r = 0; r < logits.rows; ++r) {
     const int next = held_ - logits.rows + r + 1;
@@ -108,6 +110,17 @@ bool Sequence::show_prompt(ConstMat logits) {
     go_on = on_event_(token) && go_on;
   }
   return go_on;
+}
+
+void Sequence::add_states(ConstMat states) {
+  states_.resize(static_cast<std::size_t>(states.cols));
+  for (int r = 0; r < states.rows; ++r) {
+    const auto row = states.row_span(r);
+    for (std::size_t i = 0; i < states_.size(); ++i) states_[i] += static_cast<double>(row[i]);
+  }
+  if (left() > 0) return;
+  for (const double sum : states_)
+    done_.embedding.push_back(static_cast<float>(sum / prompt_size_));
 }
 
 void Sequence::begin_answer() {
@@ -186,6 +199,7 @@ void Sequence::end(DoneReason reason) {
     done_.prompt_seconds = seconds_since(start_);
   }
   done_.stop_text = stop_.found();
+  done_.thought_tokens = thought_.total();
   result_ = std::move(done_);
 }
 

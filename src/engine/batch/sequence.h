@@ -39,7 +39,8 @@ class Sequence {
   void begin(int reused);
   bool begun() const { return begun_; }
   bool reading() const { return !answering_; }
-  bool scores() const { return request_.prompt_logprobs; }  // wants the logits of every prompt row
+  // Wants every row of the prompt read.
+  bool scores() const { return request_.prompt_logprobs || request_.embedding; }
   int left() const { return static_cast<int>(ids_.size()) - held_; }  // ids that have not run yet
   int held() const { return held_; }
   // Prompt, then chosen ids. The cache holds the first held() of them.
@@ -52,8 +53,8 @@ class Sequence {
   // Rows of the last add_rows() whose logits are wanted.
   int reads() const { return reads_; }
   // Those rows have run, in a pass that took `seconds`; `alone`: no other sequence was in it.
-  // `logits`: reads() rows.
-  void ran(ConstMat logits, double seconds, bool alone);
+  // `logits`, and `states` behind the last norm: reads() rows.
+  void ran(ConstMat logits, ConstMat states, double seconds, bool alone);
 
   bool cancelled() const { return request_.cancel != nullptr && request_.cancel->load(); }
   void cancel() { end(DoneReason::Cancelled); }
@@ -64,6 +65,7 @@ class Sequence {
  private:
   void begin_answer();
   bool show_prompt(ConstMat logits);
+  void add_states(ConstMat states);
   void choose_from(ConstMat logits);
   Result<TokenId> choose(std::span<const float> row);
   TextPiece piece_of(std::span<const float> row, TokenId id, std::string text) const;
@@ -88,6 +90,7 @@ class Sequence {
   std::vector<TokenId> draft_;
   std::size_t right_ = 0;  // ids of draft_ that were chosen
   std::chrono::steady_clock::time_point start_;
+  std::vector<double> states_;  // of the prompt, added up; only for an embedding
   Done done_;
   std::optional<Result<Done>> result_;
 };
