@@ -11,6 +11,7 @@
 #include "server/api/openai/store.h"
 #include "server/metrics.h"
 #include "server/openapi/openapi.h"
+#include "server/reserve.h"
 
 namespace bezel {
 
@@ -203,6 +204,7 @@ bool Desk::has_key(const http::Request& r) const {
 }
 
 void Desk::handle(const http::Request& request, const ExchangePtr& e) {
+  keep_reserve();
   const Route* route = nullptr;
   std::string allowed, id;
   Shape shape = api::openai_error;
@@ -228,7 +230,10 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   try {
     if (!id.empty()) body["id"] = id;
     if (std::string_view(route->method) == "POST") {
-      auto parsed = parse_json(request.body, "the body");
+      auto parsed = [&] {
+        const MayFail may;
+        return parse_json(request.body, "the body");
+      }();
       if (!parsed) return api::refuse(*e, parsed.error(), shape);
       body = *std::move(parsed);
     }
@@ -310,6 +315,7 @@ bool is_loopback(const std::string& host) {
 }
 
 Result<std::unique_ptr<Front>> Front::start(Service& service, const FrontOptions& options) {
+  keep_reserve();
   auto desk = std::make_unique<Desk>(service, options);
   BEZEL_DO(desk->listen());
   return std::unique_ptr<Front>(std::move(desk));

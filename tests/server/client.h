@@ -95,7 +95,7 @@ inline std::string request(const std::string& method, const std::string& path,
 inline Response read_response(Client& client) {
   Response r;
   r.head = client.read_until("\r\n\r\n");
-  if (r.head.size() > 12) r.status = std::stoi(r.head.substr(9, 3));
+  if (r.head.size() > 12) r.status = std::atoi(r.head.substr(9, 3).c_str());
   const std::size_t at = r.head.find("Content-Length: ");
   if (at != std::string::npos) {
     r.body = client.read(std::stoul(r.head.substr(at + 16)));
@@ -104,7 +104,12 @@ inline Response read_response(Client& client) {
   while (true) {
     const std::string line = client.read_until("\r\n");
     if (line.size() < 3) return r;
-    const std::size_t size = std::stoul(line, nullptr, 16);
+    std::size_t size = 0;
+    try {
+      size = std::stoul(line, nullptr, 16);
+    } catch (const std::exception&) {
+      throw std::runtime_error(fmt::format("no size of a chunk: {} behind {}", line, r.head));
+    }
     r.body += client.read(size);
     if (client.read(2).size() < 2 || size == 0) return r;
   }
