@@ -36,7 +36,7 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 done = subprocess.run(
                     [sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/openapi.json", "--checks", CHECKS, "--phases",
-                     "examples,coverage,fuzzing", "--max-examples", str(max(10, 2 * options.cases // operations)), "--seed", str(seed),
+                     "examples,coverage,fuzzing", "--max-examples", str(max(10, options.cases // 30)), "--seed", str(seed),
                      "--max-response-time", "30", "--request-timeout", "60", "--workers", "4", "--continue-on-failure",
                      "--suppress-health-check", "all", "--max-failures", "20"],
                     cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
