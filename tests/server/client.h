@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -52,7 +53,7 @@ class Client {
     while (true) {
       const std::size_t at = have_.find(end);
       if (!end.empty() && at != std::string::npos) return take(at + end.size());
-      const ssize_t n = ::recv(fd_, bytes, sizeof bytes, 0);
+      const ssize_t n = receive(bytes, sizeof bytes);
       if (n <= 0) return take(have_.size());
       have_.append(bytes, static_cast<std::size_t>(n));
     }
@@ -62,7 +63,7 @@ class Client {
   std::string read(std::size_t n) {
     char bytes[4096];
     while (have_.size() < n) {
-      const ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
+      const ssize_t got = receive(bytes, sizeof bytes);
       if (got <= 0) break;
       have_.append(bytes, static_cast<std::size_t>(got));
     }
@@ -70,6 +71,13 @@ class Client {
   }
 
  private:
+  // A process that was stopped and goes on is interrupted here.
+  ssize_t receive(char* bytes, std::size_t n) const {
+    ssize_t got = 0;
+    do got = ::recv(fd_, bytes, n, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+  }
   std::string take(std::size_t n) {
     std::string out = have_.substr(0, n);
     have_.erase(0, n);

@@ -182,9 +182,9 @@ void refuse_what_is_not_served(Fields& in) {
 // What responses say again, with the values that hold where the request says nothing.
 Json echo_of(Fields& in, const Call& call) {
   Json j = Json::object();
-  const auto copy = [&](const char* key, Json otherwise) {
+  const auto copy = [&](const char* key, const Json& otherwise) {
     const Json* v = in.any(key);
-    j[key] = v == nullptr ? std::move(otherwise) : *v;
+    j[key] = v == nullptr ? otherwise : *v;
   };
   copy("instructions", nullptr);
   copy("max_output_tokens", nullptr);
