@@ -20,7 +20,7 @@ namespace {
 
 struct ServeFlags {
   ModelFlags with;
-  std::string host = "127.0.0.1", key_file, name;
+  std::string host = "127.0.0.1", key_file, name, cert, tls_key;
   int port = 8080, parallel = 4, queue = 64, grace = 10;
   bool no_auth = false;
 };
@@ -106,6 +106,8 @@ int serve(const ServeFlags& f) {
   FrontOptions front_options;
   front_options.http.host = f.host;
   front_options.http.port = static_cast<std::uint16_t>(f.port);
+  front_options.http.cert = f.cert;
+  front_options.http.key = f.tls_key;
   front_options.api_key = *key;
   front_options.model = name_of(f);
   auto front = Front::start(**service, front_options);
@@ -114,9 +116,9 @@ int serve(const ServeFlags& f) {
   if (!info.template_note.empty()) note("note: " + info.template_note);
   note_context(info);
   const bool v6 = f.host.find(':') != std::string::npos;
-  output().write(fmt::format("{} at http://{}{}{}:{} ({} at a time, {} tokens each{})\n",
-                             front_options.model, v6 ? "[" : "", f.host, v6 ? "]" : "",
-                             (*front)->port(), info.sequences, info.context,
+  output().write(fmt::format("{} at http{}://{}{}{}:{} ({} at a time, {} tokens each{})\n",
+                             front_options.model, f.cert.empty() ? "" : "s", v6 ? "[" : "", f.host,
+                             v6 ? "]" : "", (*front)->port(), info.sequences, info.context,
                              key->empty() ? "" : ", with an API key"));
   output().flush();
 
@@ -153,6 +155,10 @@ void add_serve(CLI::App& app, Action& action) {
       ->check(range(0, 65535))
       ->type_name("N");
   c->add_option("--api-key-file", f->key_file, "file with the key clients must send")
+      ->type_name("FILE");
+  c->add_option("--cert", f->cert, "speak TLS: the certificate, and those that signed it (PEM)")
+      ->type_name("FILE");
+  c->add_option("--key", f->tls_key, "the certificate's private key (PEM, without a password)")
       ->type_name("FILE");
   c->add_flag("--no-auth", f->no_auth, "no key, also where other machines can reach this");
   c->add_option("--name", f->name, "the model's name for clients (default: the file's)")

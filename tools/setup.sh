@@ -70,6 +70,7 @@ missing_for_all_stages() {
   have clang-tidy-14 || have clang-tidy || echo 'clang-tidy-14|clang-tidy'
   have clang++-19 || echo 'clang-19|clang'
   have_file 'lib/llvm-19/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' || echo 'libclang-rt-19-dev|'
+  have_file include/openssl/ssl.h || echo 'libssl-dev|'
   have npm || echo npm
 }
 

@@ -15,6 +15,8 @@ import time
 import traceback
 import xml.etree.ElementTree
 
+import serving
+
 CODE = (".cpp", ".h")
 TIDY_SECONDS = 240       # clang-tidy stops taking new files after this
 TEST_SECONDS = 600       # one test
@@ -284,34 +286,8 @@ def tsan(run):
         ctest(run, "tsan", ["-E", f"_NOT_BUILT|{NOT_IN_DEBUG}"], prefix=prefix)
 
 
-def clients(run):
-    """The official Python clients against `bezel serve`, with the Gemma 3 270M weights."""
-    model = pathlib.Path(os.environ.get("BEZEL_GEMMA3_270M") or pathlib.Path(
-        os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "bezel/gemma-3-270m-q4_k_m.gguf"))
-    if not model.is_file():
-        run.skip("clients: the Gemma 3 270M weights are not here")
-        return
-    packages = run.root / "build/clients"
-    if not packages.is_dir() and not run.options.offline:
-        status, _ = run.command([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages), "openai",
-                                 "anthropic", "ollama"], "clients-pip")
-        if status != 0:
-            shutil.rmtree(packages, ignore_errors=True)
-    if not packages.is_dir():
-        run.skip("clients: the packages openai, anthropic and ollama could not be fetched")
-        return
-    if not build(run, "release", ["bezel"]):
-        return
-    status, output = run.command([sys.executable, "tests/server/clients.py", "build/release/bezel", str(model)], "clients",
-                                 env={**os.environ, "PYTHONPATH": str(packages)})
-    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
-    for line in re.findall(r"^skip (.*)", output, re.MULTILINE):
-        run.skip(line)
-    failed = re.findall(r"^FAIL (.*)", output, re.MULTILINE)
-    for name in failed:
-        run.fail(f"clients: {name}", output)
-    if status != 0 and not failed:
-        run.fail("clients", output)
+def serve(run):
+    serving.everything(run, build)
 
 
 # ---- clang
@@ -499,4 +475,4 @@ def fuzz_one(run, name, seconds):
 
 
 ALL = [("house", house), ("format", clang_format), ("data", data), ("release", release), ("debug", debug),
-       ("tsan", tsan), ("clients", clients), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]
+       ("tsan", tsan), ("serve", serve), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]

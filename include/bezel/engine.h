@@ -97,6 +97,7 @@ struct Request {
   Constraint constraint;          // an Error when it is wrong or cannot be enforced
   int logprobs = -1;              // -1: none; n >= 0: of the chosen id and the n best
   bool prompt_logprobs = false;   // also of the prompt's ids, as PromptToken; reuses nothing
+  bool embedding = false;         // Done::embedding instead of an answer; reuses nothing
   bool show_markers = false;      // control tokens in the answer appear as their text
   const std::atomic<bool>* cancel = nullptr;  // checked between forward passes
   // Of thoughts: the prompt ends inside one; the most tokens of one, -1: no limit.
@@ -157,7 +158,11 @@ struct Done {
   int reused_tokens = 0;          // prompt tokens whose keys and values were still there
   int preemptions = 0;            // times that it had to wait again for want of memory
   int drafted = 0, accepted = 0;  // ids tried from the text before, and those that were right
+  int thought_tokens = 0;         // of `ids`, with the marker that ends a thought
   double prompt_seconds = 0, answer_seconds = 0;
+  // Mean over the prompt of the states behind the last norm, EngineInfo::width values; only when
+  // asked for.
+  std::vector<float> embedding;
 };
 
 struct ToolCall {
@@ -203,6 +208,7 @@ struct EngineInfo {
   int context = 0;        // positions available here, for each of them
   int model_context = 0;  // positions the model was trained for
   int vocab = 0;
+  int width = 0;                // values of an embedding
   bool has_template = false;    // the file holds a chat template
   std::string template_note;    // why the family's built-in template is used instead; may be empty
   std::string cache_note = {};  // what was found in the cache folder; empty without one

@@ -89,6 +89,7 @@ LocalEngine::LocalEngine(std::unique_ptr<Runner> runner, std::unique_ptr<Tokeniz
            .context = runner_->context(),
            .model_context = c.context,
            .vocab = c.vocab,
+           .width = c.width,
            .has_template = !runner_->model().file().chat_template.empty(),
            .template_note = style_.warning,
            .memory = runner_->memory()};

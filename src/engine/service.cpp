@@ -135,9 +135,10 @@ bool LocalService::fetch() {
   load_.cache_bytes = scheduler.cache_bytes();
   wake_.wait(lock, [this] { return stopping_ || !inbox_.empty() || !tasks_.empty(); });
   while (!inbox_.empty()) {
+    tasks_.reserve(tasks_.size() + 1);  // what may fail comes first
+    engine_->scheduler().add(*inbox_.front().answer->sequence);
     tasks_.push_back(std::move(inbox_.front()));
     inbox_.pop_front();
-    engine_->scheduler().add(*tasks_.back().answer->sequence);
   }
   if (stopping_)
     for (const Task& t : tasks_) t.stop->store(true);
@@ -146,7 +147,13 @@ bool LocalService::fetch() {
 
 void LocalService::work() {
   const FpEnv env;
-  while (fetch()) step();
+  while (true) {
+    try {
+      if (!fetch()) return;
+    } catch (const std::bad_alloc&) {  // what is under way goes on
+    }
+    step();
+  }
 }
 
 void LocalService::step() {

@@ -8,7 +8,10 @@
 #include "server/api/anthropic.h"
 #include "server/api/ollama.h"
 #include "server/api/openai/openai.h"
+#include "server/api/openai/store.h"
 #include "server/metrics.h"
+#include "server/openapi/openapi.h"
+#include "server/reserve.h"
 
 namespace bezel {
 
@@ -34,12 +37,24 @@ std::string host_name(std::string_view host) {
   return name;
 }
 
+// Whether a path is one of `pattern`, which may end in "{id}": then the rest of the path is the id.
+bool fits(std::string_view pattern, std::string_view path, std::string& id) {
+  constexpr std::string_view kId = "{id}";
+  if (pattern.size() < kId.size() || pattern.substr(pattern.size() - kId.size()) != kId)
+    return pattern == path;
+  pattern.remove_suffix(kId.size());
+  if (path.substr(0, pattern.size()) != pattern || path.size() == pattern.size()) return false;
+  id = path.substr(pattern.size());
+  return id.find('/') == std::string::npos;
+}
+
 class Desk final : public Front {
  public:
   Desk(Service& service, FrontOptions options) : options_(std::move(options)) {
     house_.service = &service;
     house_.model = options_.model;
     house_.since = api::unix_time();
+    house_.responses = std::make_shared<api::ResponseStore>();
   }
   Status listen() {
     BEZEL_TRY(server_,
@@ -62,6 +77,7 @@ class Desk final : public Front {
     void (Desk::*run)(const Json& body, const ExchangePtr& exchange);
   };
   static const std::vector<Route>& routes();
+  friend std::vector<std::pair<std::string, std::string>> bezel::served_paths();
   static void send(http::Exchange& e, int status, std::string what, Shape shape,
                    std::string_view more = "") {
     e.respond(status, "application/json", shape({Errc::BadInput, std::move(what), ""}, status),
@@ -75,6 +91,12 @@ class Desk final : public Front {
   void complete(const Json& body, const ExchangePtr& e) {
     api::openai_completions(house_, body, e);
   }
+  void respond(const Json& body, const ExchangePtr& e) { api::openai_responses(house_, body, e); }
+  void kept(const Json& body, const ExchangePtr& e) { api::openai_kept_response(house_, body, e); }
+  void forget(const Json& body, const ExchangePtr& e) {
+    api::openai_forget_response(house_, body, e);
+  }
+  void embed(const Json& body, const ExchangePtr& e) { api::openai_embeddings(house_, body, e); }
   void messages(const Json& body, const ExchangePtr& e) {
     api::anthropic_messages(house_, body, e);
   }
@@ -100,6 +122,10 @@ class Desk final : public Front {
     j["data"] = Json::array({api::openai_model(house_)});
     say(*e, j);
   }
+  void one_model(const Json& asked, const ExchangePtr& e) {
+    if (asked["id"] == house_.model) return say(*e, api::openai_model(house_));
+    send(*e, 404, fmt::format("the model served here is \"{}\"", house_.model), api::openai_error);
+  }
   void health(const Json&, const ExchangePtr& e) {
     e->respond(200, "application/json", R"({"status":"ok"})");
   }
@@ -111,6 +137,10 @@ class Desk final : public Front {
     e->respond(200, "text/plain; version=0.0.4; charset=utf-8",
                metrics_text(house_.service->load(), server_->connections()));
   }
+  void document(const Json&, const ExchangePtr& e) {
+    say(*e, openapi(house_.service->engine().info()));
+  }
+  void tokenizer(const Json&, const ExchangePtr& e);
   void tokenize(const Json& body, const ExchangePtr& e);
   void detokenize(const Json& body, const ExchangePtr& e);
 
@@ -126,8 +156,13 @@ const std::vector<Desk::Route>& Desk::routes() {
       {"GET", "/ready", api::openai_error, true, &Desk::ready},
       {"GET", "/metrics", api::openai_error, false, &Desk::metrics},
       {"GET", "/v1/models", api::openai_error, false, &Desk::models},
+      {"GET", "/v1/models/{id}", api::openai_error, false, &Desk::one_model},
       {"POST", "/v1/chat/completions", api::openai_error, false, &Desk::chat},
       {"POST", "/v1/completions", api::openai_error, false, &Desk::complete},
+      {"POST", "/v1/responses", api::openai_error, false, &Desk::respond},
+      {"GET", "/v1/responses/{id}", api::openai_error, false, &Desk::kept},
+      {"DELETE", "/v1/responses/{id}", api::openai_error, false, &Desk::forget},
+      {"POST", "/v1/embeddings", api::openai_error, false, &Desk::embed},
       {"POST", "/v1/messages", api::anthropic_error, false, &Desk::messages},
       {"POST", "/v1/messages/count_tokens", api::anthropic_error, false, &Desk::count},
       {"POST", "/api/chat", api::ollama_error, false, &Desk::ollama_chat},
@@ -136,6 +171,8 @@ const std::vector<Desk::Route>& Desk::routes() {
       {"GET", "/api/tags", api::ollama_error, false, &Desk::ollama_tags},
       {"GET", "/api/ps", api::ollama_error, false, &Desk::ollama_ps},
       {"GET", "/api/version", api::ollama_error, false, &Desk::version},
+      {"GET", "/openapi.json", api::openai_error, false, &Desk::document},
+      {"GET", "/tokenizer_info", api::openai_error, false, &Desk::tokenizer},
       {"POST", "/tokenize", api::openai_error, false, &Desk::tokenize},
       {"POST", "/detokenize", api::openai_error, false, &Desk::detokenize},
   };
@@ -167,11 +204,12 @@ bool Desk::has_key(const http::Request& r) const {
 }
 
 void Desk::handle(const http::Request& request, const ExchangePtr& e) {
+  keep_reserve();
   const Route* route = nullptr;
-  std::string allowed;
+  std::string allowed, id;
   Shape shape = api::openai_error;
   for (const Route& r : routes()) {
-    if (request.path != r.path) continue;
+    if (!fits(r.path, request.path, id)) continue;
     shape = r.shape;
     if (request.method == r.method) route = &r;
     allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ", r.method);
@@ -190,8 +228,12 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   Json body;
   const JsonGuard guard(body);
   try {
+    if (!id.empty()) body["id"] = id;
     if (std::string_view(route->method) == "POST") {
-      auto parsed = parse_json(request.body, "the body");
+      auto parsed = [&] {
+        const MayFail may;
+        return parse_json(request.body, "the body");
+      }();
       if (!parsed) return api::refuse(*e, parsed.error(), shape);
       body = *std::move(parsed);
     }
@@ -203,13 +245,27 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   }
 }
 
+// As harnesses ask for it.
+void Desk::tokenizer(const Json&, const ExchangePtr& e) {
+  const Engine& engine = house_.service->engine();
+  const auto named = [&](const char* marker) {
+    const auto ids = engine.raw_prompt(marker, true);
+    return !ids.empty() && engine.text_of({ids.back()}) == marker ? Json(marker) : Json(nullptr);
+  };
+  Json j;
+  for (const char* name : {"bos", "eos", "pad"})
+    j[fmt::format("{}_token", name)] = named(fmt::format("<{}>", name).c_str());
+  say(*e, j);
+}
+
 void Desk::tokenize(const Json& body, const ExchangePtr& e) {
   std::optional<Error> error;
   api::Fields in(body, error);
   auto text = in.text("content");
   if (!text) text = in.text("prompt");
   if (!text) in.must_be("content", "is missing");
-  const bool bos = in.flag("add_special").value_or(false);
+  bool bos = in.flag("add_special").value_or(false);
+  bos = in.flag("add_special_tokens").value_or(bos);
   const bool markers = in.flag("parse_special").value_or(true);
   if (error) return api::refuse(*e, *error, api::openai_error);
   const Engine& engine = house_.service->engine();
@@ -247,12 +303,19 @@ void Desk::detokenize(const Json& body, const ExchangePtr& e) {
 
 }  // namespace
 
+std::vector<std::pair<std::string, std::string>> served_paths() {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& r : Desk::routes()) out.emplace_back(r.method, r.path);
+  return out;
+}
+
 bool is_loopback(const std::string& host) {
   const bool number = host.find_first_not_of("0123456789.") == std::string::npos;
   return host == "localhost" || host == "::1" || (number && host.rfind("127.", 0) == 0);
 }
 
 Result<std::unique_ptr<Front>> Front::start(Service& service, const FrontOptions& options) {
+  keep_reserve();
   auto desk = std::make_unique<Desk>(service, options);
   BEZEL_DO(desk->listen());
   return std::unique_ptr<Front>(std::move(desk));

@@ -3,6 +3,8 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "bezel/result.h"
 #include "bezel/service.h"
@@ -27,6 +29,9 @@ class Front {
   // See http::Server::stop(). New requests are refused from now on.
   virtual void stop(std::chrono::milliseconds grace) = 0;
 };
+
+// Method and path of everything that is answered; a path may end in "{id}".
+std::vector<std::pair<std::string, std::string>> served_paths();
 
 // Whether a host is this machine's own loopback: 127.*, ::1 or localhost.
 bool is_loopback(const std::string& host);

@@ -2,84 +2,13 @@
 // std::bad_alloc for the caller or in an Error, never in a crash, and leaks nothing.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <new>
 
 #include "engine/harness.h"
 #include "formats/tensor_file.h"
 #include "model/model.h"
+#include "robust/failing_new.h"
 #include "text/tokenizer.h"
-
-namespace {
-
-std::atomic<long> countdown{-1};  // fails when it reaches 0; negative: never
-std::atomic<long> alive{0};
-
-void* allocate(std::size_t n, std::size_t align, bool may_throw) {
-  if (countdown.load() >= 0 && countdown.fetch_sub(1) == 0) {
-    if (may_throw) throw std::bad_alloc();
-    return nullptr;
-  }
-  void* p = std::aligned_alloc(align, (n + align - 1) / align * align);
-  if (p == nullptr && may_throw) throw std::bad_alloc();
-  alive.fetch_add(1);
-  return p;
-}
-void release(void* p) {
-  if (p == nullptr) return;
-  alive.fetch_sub(1);
-  std::free(p);
-}
-constexpr std::size_t kAlign = alignof(std::max_align_t);
-
-}  // namespace
-
-void* operator new(std::size_t n) {
-  return allocate(n, kAlign, true);
-}
-void* operator new[](std::size_t n) {
-  return allocate(n, kAlign, true);
-}
-void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
-  return allocate(n, kAlign, false);
-}
-void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
-  return allocate(n, kAlign, false);
-}
-void* operator new(std::size_t n, std::align_val_t a) {
-  return allocate(n, static_cast<std::size_t>(a), true);
-}
-void* operator new[](std::size_t n, std::align_val_t a) {
-  return allocate(n, static_cast<std::size_t>(a), true);
-}
-void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept {
-  return allocate(n, static_cast<std::size_t>(a), false);
-}
-void operator delete(void* p) noexcept {
-  release(p);
-}
-void operator delete[](void* p) noexcept {
-  release(p);
-}
-void operator delete(void* p, std::size_t) noexcept {
-  release(p);
-}
-void operator delete[](void* p, std::size_t) noexcept {
-  release(p);
-}
-void operator delete(void* p, std::align_val_t) noexcept {
-  release(p);
-}
-void operator delete[](void* p, std::align_val_t) noexcept {
-  release(p);
-}
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept {
-  release(p);
-}
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept {
-  release(p);
-}
 
 namespace bezel {
 namespace {

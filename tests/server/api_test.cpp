@@ -1,67 +1,11 @@
 // The APIs over real sockets with a tiny model behind them.
-#include <atomic>
-#include <chrono>
-#include <thread>
+#include "server/api.h"
 
-#include "base/json.h"
-#include "bezel/service.h"
-#include "engine/harness.h"
-#include "server/client.h"
-#include "server/front.h"
+#include <atomic>
+#include <thread>
 
 namespace bezel::test {
 namespace {
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-Json json_of(const std::string& text) {
-  auto json = parse_json(text, "a test");
-  EXPECT_TRUE(json) << text;
-  return json ? *std::move(json) : Json::object();
-}
-
-class Api : public testing::Test {
- protected:
-  void SetUp() override { open(4, 8, ""); }
-  void TearDown() override { close(); }
-
-  void open(int sequences, int queue, const std::string& key, int context = 1024,
-            const std::string& isa = "") {
-    static const ModelFolder folder("e2b", true);
-    ServiceOptions o;
-    o.engine = tiny(folder.path());
-    o.engine.context = context;
-    o.engine.isa = isa;
-    o.engine.sequences = sequences;
-    o.queue = queue;
-    auto service = Service::start(o);
-    ASSERT_TRUE(service) << service.error().text();
-    service_ = *std::move(service);
-    FrontOptions f;
-    f.http.port = 0;
-    f.api_key = key;
-    f.model = "tiny";
-    auto front = Front::start(*service_, f);
-    ASSERT_TRUE(front) << front.error().text();
-    front_ = *std::move(front);
-  }
-  void close() {
-    if (front_) front_->stop(std::chrono::milliseconds(0));
-    service_.reset();
-    front_.reset();
-  }
-  Response post(const std::string& path, const std::string& body, const std::string& more = "") {
-    return ask(front_->port(), request("POST", path, body, more));
-  }
-  Response get(const std::string& path, const std::string& more = "") {
-    return ask(front_->port(), request("GET", path, "", more));
-  }
-
-  std::unique_ptr<Service> service_;
-  std::unique_ptr<Front> front_;
-};
 
 constexpr const char* kChat = "/v1/chat/completions";
 
@@ -356,20 +300,6 @@ TEST_F(Api, EightStreamsAtOnceAreEachTheAnswerOfTheSameRequestAlone) {
 }
 
 // ---- Anthropic
-
-// The data of every event of a stream, each under its own name.
-std::vector<Json> named_events(const std::string& body) {
-  std::vector<Json> out;
-  std::size_t at = 0;
-  while (at < body.size()) {
-    const std::size_t data = body.find("\ndata: ", at), end = body.find("\n\n", at);
-    if (data == std::string::npos || end == std::string::npos) break;
-    out.push_back(json_of(body.substr(data + 7, end - data - 7)));
-    EXPECT_EQ(body.substr(at, data - at), "event: " + out.back()["type"].get<std::string>());
-    at = end + 2;
-  }
-  return out;
-}
 
 constexpr const char* kMessage =
     R"({"messages":[{"role":"user","content":[{"type":"text","text":"abc"}]}],"temperature":0,)"

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -52,7 +53,7 @@ class Client {
     while (true) {
       const std::size_t at = have_.find(end);
       if (!end.empty() && at != std::string::npos) return take(at + end.size());
-      const ssize_t n = ::recv(fd_, bytes, sizeof bytes, 0);
+      const ssize_t n = receive(bytes, sizeof bytes);
       if (n <= 0) return take(have_.size());
       have_.append(bytes, static_cast<std::size_t>(n));
     }
@@ -62,7 +63,7 @@ class Client {
   std::string read(std::size_t n) {
     char bytes[4096];
     while (have_.size() < n) {
-      const ssize_t got = ::recv(fd_, bytes, sizeof bytes, 0);
+      const ssize_t got = receive(bytes, sizeof bytes);
       if (got <= 0) break;
       have_.append(bytes, static_cast<std::size_t>(got));
     }
@@ -70,6 +71,13 @@ class Client {
   }
 
  private:
+  // A process that was stopped and goes on is interrupted here.
+  ssize_t receive(char* bytes, std::size_t n) const {
+    ssize_t got = 0;
+    do got = ::recv(fd_, bytes, n, 0);
+    while (got < 0 && errno == EINTR);
+    return got;
+  }
   std::string take(std::size_t n) {
     std::string out = have_.substr(0, n);
     have_.erase(0, n);
@@ -95,7 +103,7 @@ inline std::string request(const std::string& method, const std::string& path,
 inline Response read_response(Client& client) {
   Response r;
   r.head = client.read_until("\r\n\r\n");
-  if (r.head.size() > 12) r.status = std::stoi(r.head.substr(9, 3));
+  if (r.head.size() > 12) r.status = std::atoi(r.head.substr(9, 3).c_str());
   const std::size_t at = r.head.find("Content-Length: ");
   if (at != std::string::npos) {
     r.body = client.read(std::stoul(r.head.substr(at + 16)));
@@ -104,7 +112,12 @@ inline Response read_response(Client& client) {
   while (true) {
     const std::string line = client.read_until("\r\n");
     if (line.size() < 3) return r;
-    const std::size_t size = std::stoul(line, nullptr, 16);
+    std::size_t size = 0;
+    try {
+      size = std::stoul(line, nullptr, 16);
+    } catch (const std::exception&) {
+      throw std::runtime_error(fmt::format("no size of a chunk: {} behind {}", line, r.head));
+    }
     r.body += client.read(size);
     if (client.read(2).size() < 2 || size == 0) return r;
   }

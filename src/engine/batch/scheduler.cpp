@@ -219,7 +219,8 @@ void Scheduler::choose(std::span<const std::size_t> parts, ConstMat logits) {
   runner_.share_out(static_cast<int>(items.size()), run_item);
 }
 
-void Scheduler::hand_out(std::span<const std::size_t> parts, ConstMat logits, double seconds) {
+void Scheduler::hand_out(std::span<const std::size_t> parts, ConstMat logits, ConstMat states,
+                         double seconds) {
   const bool alone = parts.size() == 1 && only();
   choose(parts, logits);
   int at = 0;
@@ -227,7 +228,7 @@ void Scheduler::hand_out(std::span<const std::size_t> parts, ConstMat logits, do
     Sequence& s = *slots_[i].sequence;
     const int n = s.reads(), before = s.held();
     try {
-      s.ran(logits.row_range(at, n), seconds, alone);
+      s.ran(logits.row_range(at, n), n > 0 ? states.row_range(at, n) : states, seconds, alone);
     } catch (const std::bad_alloc&) {
       s.fail(no_memory());
     }
@@ -248,12 +249,16 @@ void Scheduler::run(std::span<const std::size_t> parts) {
     s.add_rows(batch_, static_cast<int>(i), rows_[i], most_drafts());
   }
   const auto start = std::chrono::steady_clock::now();
+  ConstMat states;  // of the read rows, behind the last norm
+  const auto tap = [&](std::string_view what, int, ConstMat x) {
+    if (what == "final_norm") states = x;
+  };
   Status passed = Ok{};
   try {
-    passed = runner_.pass(batch_, {}, [&](ConstMat logits) {
+    passed = runner_.pass(batch_, tap, [&](ConstMat logits) {
       const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
       learn(prompt_rows, took.count());
-      hand_out(parts, logits, took.count());
+      hand_out(parts, logits, states, took.count());
     });
   } catch (const std::bad_alloc&) {
     passed = no_memory();

@@ -67,7 +67,8 @@ class Scheduler {
   void give(std::size_t slot, int& room, int most);
   int prompt_room(int used, bool answering) const;
   void run(std::span<const std::size_t> parts);
-  void hand_out(std::span<const std::size_t> parts, ConstMat logits, double seconds);
+  void hand_out(std::span<const std::size_t> parts, ConstMat logits, ConstMat states,
+                double seconds);
   void choose(std::span<const std::size_t> parts, ConstMat logits);
   void learn(int prompt_rows, double seconds);
 

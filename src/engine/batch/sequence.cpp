@@ -78,8 +78,9 @@ void Sequence::add_rows(Batch& batch, int slot, int most, int most_drafts) {
   for (int pos = held_; pos < held_ + rows_; ++pos)
     add(pos, ids_[static_cast<std::size_t>(pos)],
         pos + 1 == static_cast<int>(ids_.size()) || (scores() && !answering_ && pos >= scored_));
-  const int scored =
-      scores() && !answering_ ? std::min(held_ + rows_, prompt_size_ - 1) - scored_ : 0;
+  const int scored = request_.prompt_logprobs && !answering_
+                         ? std::min(held_ + rows_, prompt_size_ - 1) - scored_
+                         : 0;
   prompt_tokens_.assign(static_cast<std::size_t>(std::max(scored, 0)), {-1, 0, {}});
   draft_.clear();
   right_ = 0;
@@ -92,7 +93,7 @@ void Sequence::add_rows(Batch& batch, int slot, int most, int most_drafts) {
 
 void Sequence::choose_ahead(ConstMat logits) noexcept {
   choice_.reset();
-  if (rows_ < left()) return;
+  if (rows_ < left() || request_.embedding) return;
   try {
     if (masks_ != nullptr && !masker_) masker_.emplace(masks_);
     choice_ = choose(logits.row_span(answering_ ? 0 : logits.rows - 1), held_ + rows_);
@@ -100,14 +101,16 @@ void Sequence::choose_ahead(ConstMat logits) noexcept {
   }
 }
 
-void Sequence::ran(ConstMat logits, double seconds, bool alone) {
+void Sequence::ran(ConstMat logits, ConstMat states, double seconds, bool alone) {
   held_ += rows_;
   const bool answered = answering_;
   if (!answered) {
     const bool shown = show_prompt();
+    if (request_.embedding) add_states(states);
     if (!on_event_(PromptProgress{held_, prompt_size_}) || !shown || cancelled()) return cancel();
   }
   if (left() > 0) return;
+  if (request_.embedding) return end(DoneReason::EndToken);
   if (!answered) {
     begin_answer();
     return choose_from(logits.row_range(logits.rows - 1, 1));
@@ -140,6 +143,17 @@ bool Sequence::show_prompt() {
   }
   scored_ = std::max(scored_, held_);
   return go_on;
+}
+
+void Sequence::add_states(ConstMat states) {
+  states_.resize(static_cast<std::size_t>(states.cols));
+  for (int r = 0; r < states.rows; ++r) {
+    const auto row = states.row_span(r);
+    for (std::size_t i = 0; i < states_.size(); ++i) states_[i] += static_cast<double>(row[i]);
+  }
+  if (left() > 0) return;
+  for (const double sum : states_)
+    done_.embedding.push_back(static_cast<float>(sum / prompt_size_));
 }
 
 void Sequence::begin_answer() {
@@ -217,6 +231,7 @@ void Sequence::end(DoneReason reason) {
     done_.prompt_seconds = seconds_since(start_);
   }
   done_.stop_text = stop_.found();
+  done_.thought_tokens = thought_.total();
   result_ = std::move(done_);
 }
 

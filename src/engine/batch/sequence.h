@@ -37,7 +37,7 @@ class Sequence {
            OnEvent on_event);
 
   // Ids that may be gone on from without running: not the last one, whose logits are needed, and
-  // none that are still to be scored.
+  // none that are still to be read.
   int reusable() const {
     return scores() && !answering_ ? scored_ : static_cast<int>(ids_.size()) - 1;
   }
@@ -48,7 +48,8 @@ class Sequence {
   void preempt();
   // Not all ids but the last have run: more than one at a time may.
   bool reading() const { return !answering_ || left() > 1; }
-  bool scores() const { return request_.prompt_logprobs; }  // wants the logits of every prompt row
+  // Wants every row of the prompt read.
+  bool scores() const { return request_.prompt_logprobs || request_.embedding; }
   int left() const { return static_cast<int>(ids_.size()) - held_; }  // ids that have not run yet
   int held() const { return held_; }
   // Prompt, then chosen ids. The cache holds the first held() of them.
@@ -67,9 +68,9 @@ class Sequence {
   int rows_to_score() const { return static_cast<int>(prompt_tokens_.size()); }
   void score(int row, std::span<const float> logits) noexcept;
   const constrain::Masks* masks() const { return masks_.get(); }
-  // What follows from that: events, and the choices behind drafts. The pass took `seconds`;
-  // `alone`: no other sequence was in it.
-  void ran(ConstMat logits, double seconds, bool alone);
+  // What follows from that: events, and the choices behind drafts. `states` behind the last norm:
+  // reads() rows. The pass took `seconds`; `alone`: no other sequence was in it.
+  void ran(ConstMat logits, ConstMat states, double seconds, bool alone);
 
   bool cancelled() const { return request_.cancel != nullptr && request_.cancel->load(); }
   void cancel() { end(DoneReason::Cancelled); }
@@ -86,6 +87,7 @@ class Sequence {
   };
   void begin_answer();
   bool show_prompt();
+  void add_states(ConstMat states);
   void choose_from(ConstMat logits);
   Result<Choice> choose(std::span<const float> row, int position);
   Result<TokenId> choose_id(std::span<const float> row, int position);
@@ -113,6 +115,7 @@ class Sequence {
   std::vector<TokenId> draft_;
   std::size_t right_ = 0;  // ids of draft_ that were chosen
   std::chrono::steady_clock::time_point start_;
+  std::vector<double> states_;  // of the prompt, added up; only for an embedding
   Done done_;
   std::optional<Result<Done>> result_;
 };

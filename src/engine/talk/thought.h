@@ -16,8 +16,11 @@ class ThoughtGuard {
   // The id that must come next because the budget is spent, or -1.
   TokenId forced() const { return inside_ && budget_ >= 0 && length_ >= budget_ ? close_ : -1; }
 
+  int total() const { return total_; }  // ids that were part of thoughts, their ends included
+
   void push(TokenId id) {
     if (inside_) {
+      ++total_;
       inside_ = id != close_;
       ++length_;
     } else if (id == open_ && open_ >= 0) {
@@ -28,7 +31,7 @@ class ThoughtGuard {
 
  private:
   TokenId open_, close_;
-  int budget_, length_ = 0;
+  int budget_, length_ = 0, total_ = 0;
   bool inside_;
 };
 

@@ -115,7 +115,7 @@ class Decoder {
   }
 
   void tools(Talk& talk) {
-    const Json* tools = in_.array("tools");
+    const Json* tools = read_tool_list(in_);
     Json list = Json::array();
     for (std::size_t i = 0; tools != nullptr && i < tools->size() && !error_; ++i) {
       Fields t((*tools)[i], error_, fmt::format("tools[{}]", i));

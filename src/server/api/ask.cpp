@@ -1,5 +1,6 @@
 #include "server/api/ask.h"
 
+#include <new>
 #include <utility>
 
 namespace bezel::api {
@@ -26,26 +27,52 @@ void refuse(http::Exchange& exchange, const Error& error, ErrorShape shape) {
                    status == 503 ? "Retry-After: 1\r\n" : "");
 }
 
+void Writer::begin() {
+  if (begun_) return;
+  exchange_->begin(200, type_);
+  begun_ = true;
+}
+
 bool Writer::write(std::string_view piece) {
-  if (!std::exchange(begun_, true)) exchange_->begin(200, type_);
+  begin();
   return exchange_->write(piece);
 }
 
 void Writer::end() {
-  if (!std::exchange(begun_, true)) exchange_->begin(200, type_);
+  begin();
   exchange_->end();
 }
 
 void Writer::respond(const Json& body) {
+  std::string text = dump_json(body);
   begun_ = true;
-  exchange_->respond(200, "application/json", dump_json(body));
+  exchange_->respond(200, "application/json", std::move(text));
 }
 
 void Writer::fail(const Error& error) {
-  if (std::exchange(failed_, true)) return;
+  if (std::exchange(failed_, true) || exchange_ == nullptr) return;
   if (!begun_) return refuse(*exchange_, error, shape_);
   exchange_->write(late_error(shape_(error, status_of(error))));
   exchange_->end();
+}
+
+// A job has ended; false: the others need not go on. Where not even an error can be written, the
+// connection ends without an answer.
+bool Writer::ended(int job, Result<Reply> reply) noexcept {
+  const bool last = --left_ == 0;
+  try {
+    try {
+      if (!reply) fail(reply.error());
+      if (reply && !failed_) done(job, *std::move(reply));
+      if (last && !failed_) all_done();
+    } catch (const std::bad_alloc&) {
+      fail({Errc::NoMemory, "not enough memory for the answer", ""});
+    }
+  } catch (const std::exception&) {
+    failed_ = true;
+    exchange_.reset();
+  }
+  return !failed_;
 }
 
 void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer) {
@@ -60,6 +87,9 @@ void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer
     }
   };
   const auto tickets = std::make_shared<Tickets>();
+  const ExchangePtr exchange = writer->exchange_;
+  tickets->all.reserve(jobs.size());
+  std::function<void()> gone = [tickets] { tickets->stop(); };
   writer->left_ = static_cast<int>(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const int n = static_cast<int>(i);
@@ -69,12 +99,7 @@ void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer
     };
     jobs[i].on_done = [writer, tickets, n](Result<Reply> reply) {
       const std::lock_guard lock(writer->mutex_);
-      if (!reply) {
-        writer->fail(reply.error());
-        tickets->stop();
-      }
-      if (reply && !writer->failed_) writer->done(n, *std::move(reply));
-      if (--writer->left_ == 0 && !writer->failed_) writer->all_done();
+      if (!writer->ended(n, std::move(reply))) tickets->stop();
     };
     auto ticket = house.service->submit(std::move(jobs[i]));
     if (!ticket) {
@@ -87,7 +112,7 @@ void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer
     tickets->all.push_back(*ticket);
     if (tickets->stopped) ticket->cancel();
   }
-  writer->exchange_->on_gone([tickets] { tickets->stop(); });
+  exchange->on_gone(std::move(gone));
 }
 
 }  // namespace bezel::api

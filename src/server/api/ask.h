@@ -11,11 +11,14 @@
 
 namespace bezel::api {
 
+class ResponseStore;
+
 // What all handlers reach.
 struct House {
   Service* service = nullptr;
   std::string model;  // its name for clients
   std::int64_t since = 0;
+  std::shared_ptr<ResponseStore> responses;
 };
 
 using ExchangePtr = std::shared_ptr<http::Exchange>;
@@ -45,7 +48,9 @@ class Writer {
 
  private:
   friend void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer);
+  void begin();
   void fail(const Error& error);
+  bool ended(int job, Result<Reply> reply) noexcept;
   std::mutex mutex_;  // fail() may come from the thread that submits
   ExchangePtr exchange_;
   ErrorShape shape_;

@@ -12,7 +12,7 @@ namespace bezel::api {
 
 namespace {
 constexpr std::int64_t kMostTokens = 1 << 30;
-constexpr std::size_t kMostStops = 16, kLongestStop = 4096;
+constexpr std::size_t kMostStops = 16, kLongestStop = 4096, kMostTools = 256;
 }  // namespace
 
 Fields::Fields(const Json& object, std::optional<Error>& error, std::string path)
@@ -82,6 +82,13 @@ const Json* Fields::object(const char* key) {
   const Json* v = any(key);
   if (v == nullptr || v->is_object()) return v;
   must_be(key, "must be an object");
+  return nullptr;
+}
+
+const Json* read_tool_list(Fields& in) {
+  const Json* tools = in.array("tools");
+  if (tools == nullptr || tools->size() <= kMostTools) return tools;
+  in.must_be("tools", fmt::format("has more than {} tools", kMostTools));
   return nullptr;
 }
 

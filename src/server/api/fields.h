@@ -43,6 +43,8 @@ struct Call {
   bool stream = false;
 };
 
+// "tools": at most 256 objects, or null.
+const Json* read_tool_list(Fields& in);
 // "stop": a text or a list of at most 16.
 void read_stop(Fields& in, const char* key, Request& request);
 // max_tokens as `key`: 1 to 2^30.

@@ -178,7 +178,7 @@ void ollama_chat(const House& house, const Json& body, const ExchangePtr& exchan
   Call call;
   const Json* messages = in.array("messages");
   if (messages != nullptr) call.turns = openai_messages(*messages, error);
-  const Json* tools = in.array("tools");
+  const Json* tools = read_tool_list(in);
   if (tools != nullptr && !tools->empty()) call.talk.tools = dump_json(*tools);
   read_rules(in, error, house.service->engine(), call);
   if (error) return refuse(*exchange, *error, ollama_error);

@@ -1,7 +1,7 @@
 #include "server/http/server.h"
 
 #include <fmt/format.h>
-#include <sys/socket.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <atomic>
@@ -28,6 +28,7 @@
 #include <thread>
 
 #include "base/utf8.h"
+#include BEZEL_SECURE_H  // tls/openssl.h, or tls/none.h where there is no OpenSSL
 
 namespace bezel::http {
 
@@ -53,6 +54,19 @@ std::string refusal(int status, std::string_view what) {
       "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
       "Connection: close\r\n\r\n{}",
       status, reason(status), body.size(), body);
+}
+
+// The server's thread will run `f`, also when there is no memory right now: then this waits for it.
+template <class F>
+void post_surely(asio::io_context& io, const F& f) noexcept {
+  while (true) {
+    try {
+      asio::post(io, f);
+      return;
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
 }
 
 // An answer on its way: other threads fill the queue, the connection's coroutine empties it.
@@ -138,14 +152,15 @@ class Answer final : public Exchange {
       if (queued_ + bytes.size() > most_ && !last && !head) {
         gone_ = true;
       } else {
-        queued_ += bytes.size();
+        const std::size_t size = bytes.size();
         queue_.push_back(std::move(bytes));
+        queued_ += size;
         ended_ = last;
         whole_ = whole_ || (last && head);
         if (last) told_ = nullptr;
       }
     }
-    asio::post(io_, [wake = wake_] { wake->cancel(); });
+    post_surely(io_, [wake = wake_] { wake->cancel(); });
     return !gone_;
   }
 
@@ -167,7 +182,7 @@ class Held final : public Exchange {
   explicit Held(std::shared_ptr<Answer> answer, asio::io_context& io)
       : answer_(std::move(answer)), io_(io) {}
   ~Held() override {
-    asio::post(io_, [answer = answer_] { answer->leave(); });
+    post_surely(io_, [answer = answer_] { answer->leave(); });
   }
   void respond(int status, std::string_view type, std::string body,
                std::string_view more_headers) override {
@@ -181,6 +196,40 @@ class Held final : public Exchange {
  private:
   std::shared_ptr<Answer> answer_;
   asio::io_context& io_;
+};
+
+// Notices that a client leaves although nothing is read from it meanwhile. The server's thread.
+struct Watch {
+  Watch(beast::tcp_stream& stream, std::shared_ptr<Answer> of)
+      : below(stream), answer(std::move(of)), pause(stream.get_executor()) {}
+
+  // The other side has closed, also where bytes are left to read.
+  bool hung_up() {
+    pollfd p = {below.socket().native_handle(), POLLRDHUP, 0};
+    return ::poll(&p, 1, 0) > 0;
+  }
+  void end() {
+    alive = false;
+    signal.emit(asio::cancellation_type::terminal);
+    pause.cancel();
+  }
+  static void look(const std::shared_ptr<Watch>& w) {
+    w->below.socket().async_wait(
+        Tcp::socket::wait_read, asio::bind_cancellation_slot(w->signal.slot(), [w](error_code ec) {
+          if (!w->alive) return;
+          if (ec || w->hung_up()) return w->answer->leave();
+          w->pause.expires_after(std::chrono::milliseconds(100));  // bytes wait, for later
+          w->pause.async_wait([w](error_code cut) {
+            if (w->alive && !cut) look(w);
+          });
+        }));
+  }
+
+  beast::tcp_stream& below;  // while alive
+  std::shared_ptr<Answer> answer;
+  asio::steady_timer pause;
+  asio::cancellation_signal signal;
+  bool alive = true;
 };
 
 class BeastServer final : public Server {
@@ -217,15 +266,23 @@ class BeastServer final : public Server {
     BeastServer& server_;
     beast::tcp_stream& stream_;
   };
+  void run();
   asio::awaitable<void> accept();
   asio::awaitable<void> serve(Tcp::socket socket);
-  asio::awaitable<bool> exchange(beast::tcp_stream& stream, Parser& parser);
-  asio::awaitable<bool> send(beast::tcp_stream& stream, Answer& answer);
+  // `stream`: `below` itself, or TLS over it.
+  template <class Stream>
+  asio::awaitable<void> talk(Stream& stream, beast::tcp_stream& below);
+  template <class Stream>
+  asio::awaitable<bool> exchange(Stream& stream, beast::tcp_stream& below, Parser& parser);
+  template <class Stream>
+  asio::awaitable<bool> send(Stream& stream, beast::tcp_stream& below, Answer& answer);
+  void handle(Request&& request, const std::shared_ptr<Held>& held) noexcept;
   std::string refusal_of(const error_code& ec) const;
   void close_all();
 
   Options options_;
   Handler handler_;
+  std::unique_ptr<Secure> secure_;  // null: no TLS
   asio::io_context io_;
   Tcp::acceptor acceptor_;
   asio::thread_pool workers_;
@@ -233,6 +290,7 @@ class BeastServer final : public Server {
   std::uint16_t port_ = 0;
   std::atomic<int> open_{0}, answering_{0};
   std::atomic<bool> stopping_{false};
+  bool accepting_ = false;                   // server's thread
   std::vector<beast::tcp_stream*> streams_;  // server's thread
 };
 
@@ -243,6 +301,11 @@ Status BeastServer::listen() {
         fmt::format("cannot {} {} port {}: {}", what, options_.host, options_.port, ec.message()),
         ""};
   };
+  if (options_.cert.empty() != options_.key.empty())
+    return Error{Errc::BadInput, "TLS needs both: a certificate and its key", ""};
+  if (!options_.cert.empty()) {
+    BEZEL_TRY(secure_, Secure::load(options_.cert, options_.key));
+  }
   error_code ec;
   Tcp::resolver resolver(io_);
   const auto found =
@@ -255,16 +318,40 @@ Status BeastServer::listen() {
   if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
   if (ec) return failed("listen at", ec);
   port_ = acceptor_.local_endpoint().port();
-  asio::co_spawn(io_, accept(), asio::detached);
-  thread_ = std::thread([this] { io_.run(); });
+  thread_ = std::thread([this] { run(); });
   return Ok{};
 }
 
+// Where an allocation fails, a connection is lost, or the wait for the next one; not the server.
+void BeastServer::run() {
+  while (true) {
+    try {
+      if (!accepting_ && !stopping_) asio::co_spawn(io_, accept(), asio::detached);
+      io_.run();
+      if (stopping_) return;
+      io_.restart();
+    } catch (const std::bad_alloc&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  }
+}
+
 asio::awaitable<void> BeastServer::accept() {
+  struct Accepting {
+    explicit Accepting(bool& f) : flag(f) { flag = true; }
+    ~Accepting() { flag = false; }
+    Accepting(const Accepting&) = delete;
+    Accepting& operator=(const Accepting&) = delete;
+    bool& flag;
+  } const accepting(accepting_);
   while (!stopping_) {
     error_code ec;
-    Tcp::socket socket =
-        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, ec));
+    Tcp::socket socket(io_);
+    try {
+      co_await acceptor_.async_accept(socket, asio::redirect_error(asio::use_awaitable, ec));
+    } catch (const std::bad_alloc&) {
+      continue;
+    }
     if (ec == asio::error::operation_aborted || !acceptor_.is_open()) co_return;
     if (ec) {  // out of file descriptors, or the client left: a breath, then on
       asio::steady_timer pause(io_, std::chrono::milliseconds(50));
@@ -272,15 +359,18 @@ asio::awaitable<void> BeastServer::accept() {
       continue;
     }
     socket.set_option(Tcp::no_delay(true), ec);
-    asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
+    try {
+      asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
+    } catch (const std::bad_alloc&) {  // this client is lost
+    }
   }
 }
 
-// One connection: request after request.
 asio::awaitable<void> BeastServer::serve(Tcp::socket socket) {
   beast::tcp_stream stream(std::move(socket));
   error_code ec;
   if (open_ >= options_.limits.connections) {
+    if (secure_ != nullptr) co_return;
     stream.expires_after(std::chrono::seconds(1));
     const std::string full = refusal(503, "too many connections");
     co_await asio::async_write(stream, asio::buffer(full),
@@ -288,12 +378,24 @@ asio::awaitable<void> BeastServer::serve(Tcp::socket socket) {
     co_return;
   }
   const Door door(*this, stream);
+  if (secure_ != nullptr)
+    co_await secure_->run(stream, options_.limits.handshake_time,
+                          [&](auto& secured) { return talk(secured, stream); });
+  else
+    co_await talk(stream, stream);
+  stream.socket().shutdown(Tcp::socket::shutdown_both, ec);
+}
+
+// One connection: request after request.
+template <class Stream>
+asio::awaitable<void> BeastServer::talk(Stream& stream, beast::tcp_stream& below) {
+  error_code ec;
   beast::flat_buffer buffer(options_.limits.header_bytes + (std::size_t{64} << 10U));
   for (bool first = true, go_on = true; go_on && !stopping_; first = false) {
     Parser parser;
     parser.header_limit(static_cast<std::uint32_t>(options_.limits.header_bytes));
     parser.body_limit(options_.limits.body_bytes);
-    stream.expires_after(first ? options_.limits.header_time : options_.limits.idle_time);
+    below.expires_after(first ? options_.limits.header_time : options_.limits.idle_time);
     co_await beast::http::async_read_header(stream, buffer, parser,
                                             asio::redirect_error(asio::use_awaitable, ec));
     if (!ec && beast::iequals(parser.get()["Expect"], "100-continue")) {
@@ -301,21 +403,20 @@ asio::awaitable<void> BeastServer::serve(Tcp::socket socket) {
       co_await asio::async_write(stream, asio::buffer(kContinue),
                                  asio::redirect_error(asio::use_awaitable, ec));
     }
-    stream.expires_after(options_.limits.body_time);
+    below.expires_after(options_.limits.body_time);
     if (!ec)
       co_await beast::http::async_read(stream, buffer, parser,
                                        asio::redirect_error(asio::use_awaitable, ec));
     if (ec) {
       const std::string say = refusal_of(ec);
-      stream.expires_after(std::chrono::seconds(2));
+      below.expires_after(std::chrono::seconds(2));
       if (!say.empty())
         co_await asio::async_write(stream, asio::buffer(say),
                                    asio::redirect_error(asio::use_awaitable, ec));
       break;
     }
-    go_on = co_await exchange(stream, parser);
+    go_on = co_await exchange(stream, below, parser);
   }
-  stream.socket().shutdown(Tcp::socket::shutdown_both, ec);
 }
 
 // What a client is told whose request could not be read; empty: nothing, it is gone or was too
@@ -333,7 +434,9 @@ std::string BeastServer::refusal_of(const error_code& ec) const {
 }
 
 // Hands a request to a worker and sends what comes back; whether the connection lives on.
-asio::awaitable<bool> BeastServer::exchange(beast::tcp_stream& stream, Parser& parser) {
+template <class Stream>
+asio::awaitable<bool> BeastServer::exchange(Stream& stream, beast::tcp_stream& below,
+                                            Parser& parser) {
   const bool chunked = parser.get().version() >= 11;
   auto answer = std::make_shared<Answer>(io_, options_.limits.queued_bytes, chunked,
                                          chunked && parser.keep_alive());
@@ -349,31 +452,45 @@ asio::awaitable<bool> BeastServer::exchange(beast::tcp_stream& stream, Parser& p
   }
   request.body = std::move(parser.get().body());
 
-  // A client that leaves is noticed although nothing is read from it meanwhile.
-  asio::cancellation_signal watch;
-  const auto alive = std::make_shared<bool>(true);
-  stream.socket().async_wait(
-      Tcp::socket::wait_read,
-      asio::bind_cancellation_slot(watch.slot(), [&stream, alive, answer](error_code ec) {
-        char byte = 0;
-        if (!*alive) return;
-        if (ec || ::recv(stream.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
-          answer->leave();
-      }));
+  const auto watch = std::make_shared<Watch>(below, answer);
+  Watch::look(watch);
+  // Ends also where memory runs out halfway.
+  struct Underway {
+    ~Underway() {
+      watch->end();
+      watch->answer->leave();
+      --count;
+    }
+    std::shared_ptr<Watch> watch;
+    std::atomic<int>& count;
+  };
   ++answering_;
+  const Underway underway{watch, answering_};
   auto held = std::make_shared<Held>(answer, io_);
   asio::post(workers_, [this, request = std::move(request), held = std::move(held)]() mutable {
-    handler_(std::move(request), std::move(held));
+    handle(std::move(request), held);
   });
-  const bool sent = co_await send(stream, *answer);
-  *alive = false;
-  watch.emit(asio::cancellation_type::terminal);
-  answer->leave();
-  --answering_;
+  const bool sent = co_await send(stream, below, *answer);
   co_return sent && answer->keeps_alive();
 }
 
-asio::awaitable<bool> BeastServer::send(beast::tcp_stream& stream, Answer& answer) {
+// On a worker's thread.
+void BeastServer::handle(Request&& request, const std::shared_ptr<Held>& held) noexcept {
+  try {
+    try {
+      handler_(std::move(request), held);
+    } catch (const std::bad_alloc&) {
+      held->respond(503, "application/json",
+                    R"({"error":{"message":"not enough memory for the request",)"
+                    R"("type":"unavailable_error","param":null,"code":null}})",
+                    "");
+    }
+  } catch (const std::exception&) {  // unanswered: the connection will be closed
+  }
+}
+
+template <class Stream>
+asio::awaitable<bool> BeastServer::send(Stream& stream, beast::tcp_stream& below, Answer& answer) {
   const auto wake = answer.wake();
   while (true) {
     bool last = false, gone = false;
@@ -381,10 +498,10 @@ asio::awaitable<bool> BeastServer::send(beast::tcp_stream& stream, Answer& answe
     if (gone) co_return false;
     error_code ec;
     if (!bytes.empty()) {
-      stream.expires_after(options_.limits.write_time);
+      below.expires_after(options_.limits.write_time);
       co_await asio::async_write(stream, asio::buffer(bytes),
                                  asio::redirect_error(asio::use_awaitable, ec));
-      stream.expires_never();
+      below.expires_never();
       if (ec) co_return false;
     }
     if (last) co_return true;

@@ -19,14 +19,16 @@ struct Limits {
   std::size_t body_bytes = std::size_t{32} << 20U;
   std::size_t queued_bytes = std::size_t{1} << 20U;  // that a slow client may leave unread
   int connections = 512;
-  std::chrono::seconds header_time{15}, body_time{60}, idle_time{75}, write_time{30};
+  std::chrono::seconds handshake_time{10}, header_time{15}, body_time{60}, idle_time{75},
+      write_time{30};
 };
 
 struct Options {
   std::string host = "127.0.0.1";  // an address, or a name of this machine
   std::uint16_t port = 8080;       // 0: any free one
   Limits limits;
-  int workers = 2;  // threads that run the handler
+  int workers = 2;        // threads that run the handler
+  std::string cert, key;  // PEM files; both: TLS is spoken, neither: not
 };
 
 struct Request {

@@ -10,27 +10,6 @@ namespace bezel::api {
 
 namespace {
 
-constexpr std::int64_t kMostLogprobs = 20;
-
-Json token_json(const Engine& engine, TokenId id, float logprob) {
-  const std::string text = engine.text_of({id});
-  Json j;
-  j["token"] = text;
-  j["logprob"] = std::max(logprob, -9999.0F);
-  j["bytes"] = Json::array();
-  for (const char c : text) j["bytes"].push_back(static_cast<unsigned char>(c));
-  return j;
-}
-
-// An entry of choices[].logprobs.content.
-Json logprob_json(const Engine& engine, const TextPiece& piece) {
-  Json j = token_json(engine, piece.id, piece.logprob);
-  j["top_logprobs"] = Json::array();
-  for (const TokenLogprob& b : piece.best)
-    j["top_logprobs"].push_back(token_json(engine, b.id, b.logprob));
-  return j;
-}
-
 const char* finish_of(const Reply& reply) {
   if (is_cut(reply.done.reason)) return "length";
   return reply.turn.calls.empty() ? "stop" : "tool_calls";

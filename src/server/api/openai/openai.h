@@ -1,4 +1,4 @@
-// OpenAI's chat completions and completions.
+// OpenAI's APIs.
 #pragma once
 #include "server/api/ask.h"
 #include "server/api/fields.h"
@@ -8,6 +8,11 @@ namespace bezel::api {
 std::string openai_error(const Error& error, int status);
 void openai_chat(const House& house, const Json& body, const ExchangePtr& exchange);
 void openai_completions(const House& house, const Json& body, const ExchangePtr& exchange);
+void openai_responses(const House& house, const Json& body, const ExchangePtr& exchange);
+// A response that is kept, and forgetting it; `asked` has its "id".
+void openai_kept_response(const House& house, const Json& asked, const ExchangePtr& exchange);
+void openai_forget_response(const House& house, const Json& asked, const ExchangePtr& exchange);
+void openai_embeddings(const House& house, const Json& body, const ExchangePtr& exchange);
 Json openai_model(const House& house);
 
 // A list of messages as OpenAI has them, as turns.

@@ -2,9 +2,42 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace bezel::api {
+
+namespace {
+
+constexpr std::size_t kMostPrompts = 64;
+
+Json token_json(const Engine& engine, TokenId id, float logprob) {
+  const std::string text = engine.text_of({id});
+  Json j;
+  j["token"] = text;
+  j["logprob"] = std::max(logprob, -9999.0F);
+  j["bytes"] = Json::array();
+  for (const char c : text) j["bytes"].push_back(static_cast<unsigned char>(c));
+  return j;
+}
+
+Echo prompt_of(const Engine& engine, const Json& json) {
+  Echo e;
+  if (json.is_string()) {
+    e.text = json.get<std::string>();
+    e.ids = engine.raw_prompt(e.text, true);
+    e.bos_is_ours = e.text.rfind("<bos>", 0) != 0 && e.ids.size() > 1;
+    return e;
+  }
+  for (const Json& id : json) e.ids.push_back(id.get<TokenId>());
+  const std::vector<TokenId> start = engine.raw_prompt("", false);  // bos, where there is one
+  e.text = engine.text_of(e.ids);
+  e.bos_is_ours = !start.empty() && e.ids.front() != start.front();
+  if (e.bos_is_ours) e.ids.insert(e.ids.begin(), start.front());
+  return e;
+}
+
+}  // namespace
 
 Json Shape::frame(const char* object) const {
   Json j;
@@ -47,6 +80,45 @@ void OpenAiWriter::end_stream(const char* object) {
   }
   write("data: [DONE]\n\n");
   end();
+}
+
+Json logprob_json(const Engine& engine, const TextPiece& piece) {
+  Json j = token_json(engine, piece.id, piece.logprob);
+  j["top_logprobs"] = Json::array();
+  for (const TokenLogprob& b : piece.best)
+    j["top_logprobs"].push_back(token_json(engine, b.id, b.logprob));
+  return j;
+}
+
+std::vector<Echo> read_prompts(Fields& in, const char* key, const Engine& engine) {
+  std::vector<Echo> out;
+  const Json* prompt = in.any(key);
+  const auto is_id = [&](const Json& j) {
+    return j.is_number_integer() && j >= 0 && j < engine.info().vocab;
+  };
+  const auto is_ids = [&](const Json& j) {
+    return j.is_array() && !j.empty() && std::all_of(j.begin(), j.end(), is_id);
+  };
+  if (prompt != nullptr && (prompt->is_string() || is_ids(*prompt))) {
+    out.push_back(prompt_of(engine, *prompt));
+    return out;
+  }
+  if (prompt == nullptr || !prompt->is_array() || prompt->empty() ||
+      prompt->size() > kMostPrompts) {
+    in.must_be(key, fmt::format("must be a text, a list of ids, or a list of 1 to {} of these",
+                                kMostPrompts));
+    return out;
+  }
+  for (const Json& one : *prompt) {
+    if (!one.is_string() && !is_ids(one)) {
+      in.must_be(key, fmt::format("has an entry that is neither a text nor a list of ids "
+                                  "below {}",
+                                  engine.info().vocab));
+      return out;
+    }
+    out.push_back(prompt_of(engine, one));
+  }
+  return out;
 }
 
 void read_bias(Fields& in, const Engine& engine, Sampling& sampling) {

@@ -1,4 +1,4 @@
-// What OpenAI's chat completions and completions share.
+// What OpenAI's APIs share.
 #pragma once
 #include <string>
 #include <utility>
@@ -9,6 +9,8 @@
 #include "server/api/openai/openai.h"
 
 namespace bezel::api {
+
+constexpr std::int64_t kMostLogprobs = 20;
 
 struct Shape {  // of the answer
   std::string id, model;
@@ -41,6 +43,17 @@ class OpenAiWriter : public Writer {
   Shape shape_;
   Usage usage_;
 };
+
+// An entry of the log-probabilities of a chat or a response.
+Json logprob_json(const Engine& engine, const TextPiece& piece);
+
+struct Echo {  // of one prompt
+  std::string text;
+  std::vector<TokenId> ids;  // whole
+  bool bos_is_ours = false;  // the client did not send the first id
+};
+// Field `key`: a text, a list of ids, or a list of 1 to 64 of these. Empty after a mistake.
+std::vector<Echo> read_prompts(Fields& in, const char* key, const Engine& engine);
 
 // logit_bias: ids to numbers from -100, which bans, to 100.
 void read_bias(Fields& in, const Engine& engine, Sampling& sampling);

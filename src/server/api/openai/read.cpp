@@ -93,9 +93,7 @@ std::vector<Turn> openai_messages(const Json& messages, std::optional<Error>& er
 }
 
 void read_tools(Fields& in, Talk& talk) {
-  const Json* tools = in.array("tools");
-  if (tools != nullptr && tools->size() > 256)
-    return in.must_be("tools", "has more than 256 tools");
+  const Json* tools = read_tool_list(in);
   if (tools != nullptr && !tools->empty()) talk.tools = dump_json(*tools);
   if (const auto parallel = in.flag("parallel_tool_calls")) talk.parallel = *parallel;
   const Json* choice = in.any("tool_choice");

@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -9,15 +7,6 @@
 namespace bezel::api {
 
 namespace {
-
-constexpr std::size_t kMostPrompts = 64;
-constexpr std::int64_t kMostBest = 20;
-
-struct Echo {  // of one prompt
-  std::string text;
-  std::vector<TokenId> ids;  // whole
-  bool bos_is_ours = false;  // the client did not send the first id
-};
 
 class TextWriter final : public OpenAiWriter {
  public:
@@ -121,54 +110,6 @@ class TextWriter final : public OpenAiWriter {
   bool answers_;
 };
 
-Echo prompt_of(const Engine& engine, const Json& json) {
-  Echo e;
-  if (json.is_string()) {
-    e.text = json.get<std::string>();
-    e.ids = engine.raw_prompt(e.text, true);
-    e.bos_is_ours = e.text.rfind("<bos>", 0) != 0 && e.ids.size() > 1;
-    return e;
-  }
-  for (const Json& id : json) e.ids.push_back(id.get<TokenId>());
-  const std::vector<TokenId> start = engine.raw_prompt("", false);  // bos, where there is one
-  e.text = engine.text_of(e.ids);
-  e.bos_is_ours = !start.empty() && e.ids.front() != start.front();
-  if (e.bos_is_ours) e.ids.insert(e.ids.begin(), start.front());
-  return e;
-}
-
-// A text, a list of texts, a list of ids, or a list of such lists.
-std::vector<Echo> read_prompts(Fields& in, const Engine& engine) {
-  std::vector<Echo> out;
-  const Json* prompt = in.any("prompt");
-  const auto is_id = [&](const Json& j) {
-    return j.is_number_integer() && j >= 0 && j < engine.info().vocab;
-  };
-  const auto is_ids = [&](const Json& j) {
-    return j.is_array() && !j.empty() && std::all_of(j.begin(), j.end(), is_id);
-  };
-  if (prompt != nullptr && (prompt->is_string() || is_ids(*prompt))) {
-    out.push_back(prompt_of(engine, *prompt));
-    return out;
-  }
-  if (prompt == nullptr || !prompt->is_array() || prompt->empty() ||
-      prompt->size() > kMostPrompts) {
-    in.must_be("prompt", fmt::format("must be a text, a list of ids, or a list of 1 to {} of these",
-                                     kMostPrompts));
-    return out;
-  }
-  for (const Json& one : *prompt) {
-    if (!one.is_string() && !is_ids(one)) {
-      in.must_be("prompt", fmt::format("has an entry that is neither a text nor a list of ids "
-                                       "below {}",
-                                       engine.info().vocab));
-      return out;
-    }
-    out.push_back(prompt_of(engine, one));
-  }
-  return out;
-}
-
 }  // namespace
 
 void openai_completions(const House& house, const Json& body, const ExchangePtr& exchange) {
@@ -180,7 +121,7 @@ void openai_completions(const House& house, const Json& body, const ExchangePtr&
   shape.engine = &engine;
   shape.model = house.model;
   shape.id = new_id("cmpl-");
-  const std::vector<Echo> prompts = read_prompts(in, engine);
+  const std::vector<Echo> prompts = read_prompts(in, "prompt", engine);
   in.text("model");
   read_sampling(in, engine, job.request.sampling);
   read_bias(in, engine, job.request.sampling);
@@ -188,7 +129,7 @@ void openai_completions(const House& house, const Json& body, const ExchangePtr&
   const auto tokens = in.integer("max_tokens", 0, 1 << 30).value_or(16);
   job.request.max_tokens = static_cast<int>(std::max<std::int64_t>(tokens, 1));
   const std::size_t n = read_shape(in, error, shape);
-  const auto best = in.integer("logprobs", 0, kMostBest);
+  const auto best = in.integer("logprobs", 0, kMostLogprobs);
   const bool echo = in.flag("echo").value_or(false);
   if (tokens == 0 && !echo) in.must_be("max_tokens", "must be 1 or more, or with echo 0");
   if (in.any("suffix") != nullptr) in.must_be("suffix", "is not served");

@@ -1,0 +1,143 @@
+#include "server/openapi/openapi.h"
+
+#include <utility>
+
+#include "server/openapi/requests.h"
+#include "server/openapi/schema.h"
+
+namespace bezel {
+
+namespace {
+
+using schema::object;
+using schema::text;
+
+enum class Api { OpenAi, Anthropic, Ollama };
+
+Json error_of(Api api) {
+  if (api == Api::Ollama) return object({{"error", text()}}, {"error"});
+  const Json inner = object({{"message", text()}, {"type", text()}}, {"message"});
+  return object({{"error", inner}}, {"error"});
+}
+
+Json content(const char* type, Json form) {
+  Json j;
+  j["content"][type]["schema"] = std::move(form);
+  return j;
+}
+
+Json ref(const char* name) {
+  Json j;
+  j["$ref"] = std::string("#/components/responses/") + name;
+  return j;
+}
+
+// Every refusal that a path may answer with; its body is of the API's own form.
+void add_errors(Json& responses, Api api) {
+  const char* name = api == Api::OpenAi      ? "OpenAiError"
+                     : api == Api::Anthropic ? "AnthropicError"
+                                             : "OllamaError";
+  for (const char* status : {"400", "401", "403", "404", "405", "413", "431", "500", "503"})
+    responses[status] = ref(name);
+}
+
+Json get(const char* what, Api api, Json ok) {
+  Json j;
+  j["summary"] = what;
+  ok["description"] = "what was asked for";
+  j["responses"]["200"] = std::move(ok);
+  add_errors(j["responses"], api);
+  return j;
+}
+
+Json json_object() {
+  return content("application/json", Json{{"type", "object"}});
+}
+
+// `stream`: the type of a streamed answer, or null.
+Json post(const char* what, Api api, Json body, const char* stream) {
+  Json ok = json_object();
+  if (stream != nullptr) ok["content"][stream]["schema"] = {{"type", "string"}};
+  Json j = get(what, api, std::move(ok));
+  j["requestBody"] = content("application/json", std::move(body));
+  j["requestBody"]["required"] = true;
+  return j;
+}
+
+void add_openai(Json& paths, const EngineInfo& info) {
+  constexpr const char* kStream = "text/event-stream";
+  paths["/v1/models"]["get"] = get("The model", Api::OpenAi, json_object());
+  paths["/v1/chat/completions"]["post"] =
+      post("An answer in a conversation", Api::OpenAi, schema::chat(), kStream);
+  paths["/v1/completions"]["post"] =
+      post("A text goes on", Api::OpenAi, schema::completions(info), kStream);
+  paths["/v1/responses"]["post"] =
+      post("An answer in a conversation, as items", Api::OpenAi, schema::responses(), kStream);
+  const Json id = Json::array({{{"name", "id"},
+                                {"in", "path"},
+                                {"required", true},
+                                {"schema", {{"type", "string"}, {"minLength", 1}}}}});
+  paths["/v1/models/{id}"]["parameters"] = id;
+  paths["/v1/models/{id}"]["get"] = get("The model, by its name", Api::OpenAi, json_object());
+  Json& one = paths["/v1/responses/{id}"];
+  one["parameters"] = id;
+  one["get"] = get("A response that is kept", Api::OpenAi, json_object());
+  one["delete"] = get("Forgets a response", Api::OpenAi, json_object());
+  paths["/v1/embeddings"]["post"] =
+      post("Mean of a text's final states, at unit length; the model was not trained for it",
+           Api::OpenAi, schema::embeddings(info), nullptr);
+}
+
+void add_others(Json& paths, const EngineInfo& info) {
+  constexpr const char* kStream = "text/event-stream";
+  constexpr const char* kLines = "application/x-ndjson";
+  paths["/v1/messages"]["post"] =
+      post("An answer in a conversation", Api::Anthropic, schema::messages(false), kStream);
+  paths["/v1/messages/count_tokens"]["post"] =
+      post("Tokens of a conversation", Api::Anthropic, schema::messages(true), nullptr);
+  paths["/api/chat"]["post"] =
+      post("An answer in a conversation", Api::Ollama, schema::ollama_chat(), kLines);
+  paths["/api/generate"]["post"] =
+      post("An answer to a prompt", Api::Ollama, schema::ollama_generate(), kLines);
+  paths["/api/show"]["post"] = post("The model", Api::Ollama, object({{"model", text()}}), nullptr);
+  paths["/api/tags"]["get"] = get("The model", Api::Ollama, json_object());
+  paths["/api/ps"]["get"] = get("The model", Api::Ollama, json_object());
+  paths["/api/version"]["get"] = get("The version", Api::Ollama, json_object());
+  paths["/tokenize"]["post"] = post("Tokens of a text", Api::OpenAi, schema::tokenize(), nullptr);
+  paths["/detokenize"]["post"] =
+      post("Text of tokens", Api::OpenAi, schema::detokenize(info), nullptr);
+  paths["/tokenizer_info"]["get"] =
+      get("Markers that begin, end and fill texts", Api::OpenAi, json_object());
+  paths["/health"]["get"] = get("The process lives", Api::OpenAi, json_object());
+  paths["/ready"]["get"] = get("Requests are taken", Api::OpenAi, json_object());
+  paths["/metrics"]["get"] =
+      get("Counters for Prometheus", Api::OpenAi, content("text/plain", Json{{"type", "string"}}));
+  paths["/openapi.json"]["get"] = get("This document", Api::OpenAi, json_object());
+}
+
+}  // namespace
+
+Json openapi(const EngineInfo& info) {
+  Json j;
+  j["openapi"] = "3.1.0";
+  j["info"]["title"] = "bezel serve";
+  j["info"]["version"] = BEZEL_VERSION;
+  j["info"]["description"] =
+      "One Gemma model behind the APIs of OpenAI, Anthropic and Ollama. Unknown fields are "
+      "ignored; wrong values are answered with 400 in the API's own form, naming the field.";
+  for (const auto& [name, api] :
+       {std::pair("OpenAiError", Api::OpenAi), std::pair("AnthropicError", Api::Anthropic),
+        std::pair("OllamaError", Api::Ollama)}) {
+    Json& response = j["components"]["responses"][name];
+    response = content("application/json", error_of(api));
+    response["description"] = "a sentence that says what was wrong";
+  }
+  j["components"]["securitySchemes"]["key"] = {{"type", "http"}, {"scheme", "bearer"}};
+  j["security"] = Json::array({Json::object(), {{"key", Json::array()}}});
+  j["paths"] = Json::object();
+  add_openai(j["paths"], info);
+  add_others(j["paths"], info);
+  return j;
+}
+
+}  // namespace bezel

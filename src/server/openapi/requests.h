@@ -1,0 +1,18 @@
+// The bodies of requests.
+#pragma once
+#include "base/json.h"
+#include "bezel/engine.h"
+
+namespace bezel::schema {
+
+Json chat();
+Json completions(const EngineInfo& info);
+Json responses();
+Json embeddings(const EngineInfo& info);
+Json messages(bool counting);
+Json ollama_chat();
+Json ollama_generate();
+Json tokenize();
+Json detokenize(const EngineInfo& info);
+
+}  // namespace bezel::schema
