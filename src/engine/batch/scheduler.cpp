@@ -228,7 +228,8 @@ void Scheduler::hand_out(std::span<const std::size_t> parts, ConstMat logits, Co
     Sequence& s = *slots_[i].sequence;
     const int n = s.reads(), before = s.held();
     try {
-      s.ran(logits.row_range(at, n), n > 0 ? states.row_range(at, n) : states, seconds, alone);
+      s.ran(logits.row_range(at, n), states.rows > 0 ? states.row_range(at, n) : states, seconds,
+            alone);
     } catch (const std::bad_alloc&) {
       s.fail(no_memory());
     }
