@@ -52,6 +52,7 @@ missing_for_build() {
   have_file include/fmt/core.h || echo libfmt-dev
   have_file include/CLI/CLI.hpp || echo libcli11-dev
   have_file include/simdjson.h || echo libsimdjson-dev
+  have_file include/sqlite3.h || echo libsqlite3-dev
   have_boost || echo 'libboost1.81-dev|libboost-dev'
 }
 missing_for_download() {

@@ -8,7 +8,9 @@
 #include "server/api/anthropic.h"
 #include "server/api/ollama.h"
 #include "server/api/openai/openai.h"
+#include "server/chats/routes.h"
 #include "server/metrics.h"
+#include "server/page.h"
 
 namespace bezel {
 
@@ -111,6 +113,9 @@ class Desk final : public Front {
     e->respond(200, "text/plain; version=0.0.4; charset=utf-8",
                metrics_text(house_.service->load(), server_->connections()));
   }
+  void page(const Json&, const ExchangePtr& e) {
+    say(*e, page_facts(house_, options_.chats != nullptr));
+  }
   void tokenize(const Json& body, const ExchangePtr& e);
   void detokenize(const Json& body, const ExchangePtr& e);
 
@@ -125,6 +130,7 @@ const std::vector<Desk::Route>& Desk::routes() {
       {"GET", "/health", api::openai_error, true, &Desk::health},
       {"GET", "/ready", api::openai_error, true, &Desk::ready},
       {"GET", "/metrics", api::openai_error, false, &Desk::metrics},
+      {"GET", "/page.json", api::openai_error, false, &Desk::page},
       {"GET", "/v1/models", api::openai_error, false, &Desk::models},
       {"POST", "/v1/chat/completions", api::openai_error, false, &Desk::chat},
       {"POST", "/v1/completions", api::openai_error, false, &Desk::complete},
@@ -178,18 +184,22 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   }
   if (const std::string wrong = stranger(request); !wrong.empty())
     return send(*e, 403, wrong, shape);
+  const PageFile* file = request.method == "GET" ? page_file(request.path) : nullptr;
+  if (file != nullptr) return send_page(*file, *e);
+  const bool chats = is_chats_path(request.path);
   if ((route == nullptr || !route->open) && !has_key(request))
     return send(*e, 401, "an API key is needed: Authorization: Bearer KEY", shape,
                 "WWW-Authenticate: Bearer\r\n");
-  if (route == nullptr && allowed.empty())
+  if (route == nullptr && allowed.empty() && !chats)
     return send(*e, 404, fmt::format("there is no \"{}\" here", request.path), shape);
-  if (route == nullptr)
+  if (route == nullptr && !chats)
     return send(*e, 405, fmt::format("this takes {} only", allowed), shape,
                 fmt::format("Allow: {}\r\n", allowed));
-  if (stopping_ && !route->open) return send(*e, 503, "the server is stopping", shape);
+  if (stopping_ && (chats || !route->open)) return send(*e, 503, "the server is stopping", shape);
   Json body;
   const JsonGuard guard(body);
   try {
+    if (chats) return answer_chats(options_.chats, request, *e);
     if (std::string_view(route->method) == "POST") {
       auto parsed = parse_json(request.body, "the body");
       if (!parsed) return api::refuse(*e, parsed.error(), shape);
