@@ -72,6 +72,7 @@ missing_for_all_stages() {
   have clang++-19 || echo 'clang-19|clang'
   have_file 'lib/llvm-19/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' || echo 'libclang-rt-19-dev|'
   have npm || echo npm
+  have chromium || have google-chrome || echo 'chromium|'
 }
 
 # as_root COMMAND...: runs it, through sudo when needed.

@@ -18,7 +18,7 @@ export function expect(good, what) {
   if (!good) throw new Error(what);
 }
 
-export async function until(test, what, milliseconds = 15000) {
+export async function until(test, what, milliseconds = 60000) {
   const end = Date.now() + milliseconds;
   while (Date.now() < end) {
     const value = await test();
@@ -57,7 +57,7 @@ export class Server {
     await until(() => {
       expect(child.exitCode === null, `bezel serve ended: ${said}`);
       return said.includes(" at http://");
-    }, "bezel serve listens", 60000);
+    }, "bezel serve listens");
     return server;
   }
   end(signal = "SIGTERM") {
@@ -110,7 +110,7 @@ export class Tab {
   /** Waits until nothing is answered any more. */
   async quiet() {
     await this.page.waitForTimeout(80);
-    await until(async () => (await this.page.locator(".send.stop").count()) === 0, "the answer ends", 60000);
+    await until(async () => (await this.page.locator(".send.stop").count()) === 0, "the answer ends");
   }
   async ask(text) {
     await this.page.fill("#draft", text);
@@ -147,7 +147,7 @@ export class Bench {
   async tab(server, { path: at = "", context, ...options } = {}) {
     context ??= await this.browser.newContext({ viewport: { width: 1280, height: 800 }, acceptDownloads: true, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(15000);
+    page.setDefaultTimeout(60000);
     const tab = new Tab(this, context, page, server);
     await page.goto(server.url + at);
     return tab;

@@ -112,7 +112,7 @@ export async function talking(bench, tab) {
       await tab.shot("06-schema");
     });
     await tab.ask("a person");
-    const answer = JSON.parse(await tab.answers().first().locator(".markdown").last().innerText());
+    const answer = JSON.parse(await tab.answers().first().locator("code.language-json").innerText());
     expect(typeof answer.name === "string" && Number.isInteger(answer.age) && answer.age <= 120, "it fits");
     expect((await page.locator(".chip.on").innerText()).includes("Schema"), "the chip says so");
     await tab.shot("07-schema-answer");

@@ -200,6 +200,9 @@ export function App() {
               </div>
             ))}
           </dl>
+          <p class="about">
+            Bezel {facts.value?.version} · <a href="./licences.txt">Licences of what this page is made of</a>
+          </p>
         </Dialog>
       )}
       <DropZone />

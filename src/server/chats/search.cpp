@@ -27,9 +27,9 @@ bool is_inside(char c) {  // of a character of several bytes
   return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U;
 }
 
-// About 40 bytes before and 80 behind a place, white space as single spaces.
+// About 16 bytes before and 100 behind a place, white space as single spaces.
 std::string around(std::string_view text, std::size_t at) {
-  std::size_t from = at > 40 ? at - 40 : 0, to = std::min(text.size(), at + 80);
+  std::size_t from = at > 16 ? at - 16 : 0, to = std::min(text.size(), at + 100);
   while (from < at && is_inside(text[from])) ++from;
   while (to < text.size() && is_inside(text[to])) ++to;
   std::string out = from > 0 ? "\xE2\x80\xA6" : "";

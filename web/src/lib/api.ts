@@ -110,9 +110,13 @@ export async function* answer(body: object, signal: AbortSignal): AsyncGenerator
     signal,
   });
   let whole = false;
-  for await (const data of events(response.body!)) {
-    if (data === "[DONE]") whole = true;
-    else yield deltaOf(JSON.parse(data));
+  try {
+    for await (const data of events(response.body!)) {
+      if (data === "[DONE]") whole = true;
+      else yield deltaOf(JSON.parse(data));
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // a TypeError: the network
   }
   if (!whole) throw new ApiError(0, "The connection ended before the answer did.");
 }

@@ -103,6 +103,7 @@ async function one(chatId: string, parent: string, again: boolean): Promise<Mess
   const chat = chatOf(chatId);
   if (!chat || running.value.has(chatId)) return null;
   const message: Message = { id: newId(), parent, role: "assistant", content: "", time: Date.now() };
+  if (chat.settings.form !== "text") message.json = true;
   const body = requestOf(chat, parent, again);
   update(chatId, (c) => withMessage(c, message));
   saveSoon(chatId);

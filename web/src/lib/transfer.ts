@@ -52,6 +52,7 @@ function messageFrom(x: Fields): Message | null {
   if (typeof x.thought === "string") m.thought = x.thought;
   if (typeof x.error === "string") m.error = x.error;
   if (x.edited === true) m.edited = true;
+  if (x.json === true) m.json = true;
   if (["stop", "length", "tool_calls", "stopped", "error"].includes(x.finish as string)) m.finish = x.finish as Message["finish"];
   const files: TextFile[] = list(x.files).map((f) => ({ name: textOr(f.name, "file"), text: textOr(f.text, "") }));
   if (files.length) m.files = files;

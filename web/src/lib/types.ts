@@ -40,6 +40,8 @@ export interface Message {
   finish?: Finish;
   error?: string;
   edited?: boolean;
+  /** The answer was held to JSON. */
+  json?: boolean;
 }
 
 export interface Settings {

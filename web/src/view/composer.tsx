@@ -170,7 +170,6 @@ export function Composer() {
           }}
         />
         <Chips />
-        <span class="space" />
         <Meter chat={chat.id} />
         {run ? (
           <button type="button" class="send stop" aria-label="Stop" title="Stop (Esc)" onClick={() => stop(chat.id)}>

@@ -1,6 +1,6 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 
-import { blocks } from "../lib/markdown";
+import { blocks } from "../markdown/markdown";
 import { copy } from "../lib/text";
 
 function Block({ html }: { html: string }) {

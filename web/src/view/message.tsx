@@ -18,6 +18,16 @@ function pretty(json: string): string {
   }
 }
 
+/** JSON as a block of code, set out in lines once it is whole. */
+function jsonBlock(text: string): string {
+  if (!text) return "";
+  try {
+    return `~~~~~json\n${JSON.stringify(JSON.parse(text), null, 2)}\n~~~~~`;
+  } catch {
+    return `~~~~~json\n${text}`;
+  }
+}
+
 function ToolCall({ chat, message, call }: { chat: Chat; message: Message; call: Call }) {
   const [result, setResult] = useState("");
   const waits = message.finish === "tool_calls" && call.result === undefined && !builtIn.has(call.name);
@@ -195,7 +205,7 @@ export function MessageView({ chat, message, last, chained }: Props) {
       ) : user ? (
         message.content && <div class="bubble">{message.content}</div>
       ) : (
-        <Markdown text={message.content} />
+        <Markdown text={message.json ? jsonBlock(message.content) : message.content} />
       )}
       {mine && !message.content && !message.thought && !message.calls && (
         <p class="waiting">

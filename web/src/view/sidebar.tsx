@@ -214,7 +214,7 @@ export function Sidebar() {
             }
           }}
         />
-        {facts.value?.chats ? (
+        {facts.value === null ? null : facts.value.chats ? (
           <button type="button" class="button plain" onClick={exportAll} disabled={!total.value}>
             Export all
           </button>

@@ -2,7 +2,7 @@
 import { signal } from "@preact/signals";
 import type { MarkedExtension, Tokens } from "marked";
 
-import { escapeHtml } from "./text";
+import { escapeHtml } from "../lib/text";
 
 type Temml = typeof import("temml").default;
 

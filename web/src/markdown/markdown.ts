@@ -4,7 +4,7 @@ import DOMPurify from "dompurify";
 import { Marked, type Token, type Tokens } from "marked";
 
 import { maths } from "./maths";
-import { escapeHtml } from "./text";
+import { escapeHtml } from "../lib/text";
 
 type Highlight = typeof import("./highlight").highlighted;
 const highlight = signal<Highlight | null>(null);
@@ -29,7 +29,7 @@ function codeBlock(code: string, info: string): string {
   return (
     `<div class="code"><div class="code-head"><span>${escapeHtml(name)}</span>` +
     `<button type="button" data-copy><span>Copy</span><span class="hidden"> code</span></button></div>` +
-    `<pre tabindex="0" role="group" aria-label="Code: ${escapeHtml(name)}"><code>${coloured(code, language)}</code></pre></div>\n`
+    `<pre tabindex="0" role="group" aria-label="Code: ${escapeHtml(name)}"><code class="language-${escapeHtml(name)}">${coloured(code, language)}</code></pre></div>\n`
   );
 }
 
