@@ -184,8 +184,10 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   }
   if (const std::string wrong = stranger(request); !wrong.empty())
     return send(*e, 403, wrong, shape);
-  const PageFile* file = request.method == "GET" ? page_file(request.path) : nullptr;
-  if (file != nullptr) return send_page(*file, *e);
+  if (const PageFile* file = page_file(request.path); file != nullptr) {
+    if (request.method == "GET") return send_page(*file, *e);
+    return send(*e, 405, "this takes GET only", shape, "Allow: GET\r\n");
+  }
   const bool chats = is_chats_path(request.path);
   if ((route == nullptr || !route->open) && !has_key(request))
     return send(*e, 401, "an API key is needed: Authorization: Bearer KEY", shape,

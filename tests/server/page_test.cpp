@@ -107,7 +107,7 @@ TEST_F(Page, EveryFileThatThePageNamesIsThereAndMayBeKept) {
   }
   EXPECT_GE(files, 3);
   EXPECT_EQ(call("GET", "/assets/../CMakeLists.txt").status, 404);
-  EXPECT_EQ(call("POST", "/", "{}").status, 404);
+  EXPECT_EQ(call("POST", "/", "{}").status, 405);
 }
 
 TEST_F(Page, ThePageLearnsWhatItNeeds) {

@@ -207,8 +207,8 @@ export function App() {
       )}
       <DropZone />
       <div class="hidden" role="log" aria-live="polite" aria-label="Announcements">
-        {spoken.value.map((text, i) => (
-          <p key={`${i}${text}`}>{text}</p>
+        {spoken.value.map(({ id, text }) => (
+          <p key={id}>{text}</p>
         ))}
       </div>
     </>

@@ -72,8 +72,8 @@ const chat: Chat = {
   messages: [
     { id: "u", parent: null, role: "user", content: "q", time: 1, files: [{ name: "f.md", text: "```\n" }] },
     { id: "a1", parent: "u", role: "assistant", content: "", thought: "th", time: 1, finish: "tool_calls", calls: [{ id: "c", name: "calculator", arguments: "{}", result: "4" }] },
-    { id: "a2", parent: "a1", role: "assistant", content: "It is 4.", thought: "not sent", time: 1 },
-    { id: "b", parent: "u", role: "assistant", content: "other branch", time: 1 },
+    { id: "a2", parent: "a1", role: "assistant", content: "It is 4.", thought: "not sent", time: 1, finish: "stop" },
+    { id: "b", parent: "u", role: "assistant", content: "other branch", time: 1, finish: "length" },
   ],
 };
 

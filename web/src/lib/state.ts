@@ -18,13 +18,14 @@ export const search = signal("");
 /** A sentence across the top of the page, until it is closed or no longer true. */
 export const problem = signal<{ text: string; kind: "save" | "other" } | null>(null);
 /** Said to screen readers, one after the other. */
-export const spoken = signal<string[]>([]);
+export const spoken = signal<{ id: number; text: string }[]>([]);
 
 const settingsName = "bezel-settings";
 const listed = 200;
 
 export function say(text: string): void {
-  spoken.value = [...spoken.value.slice(-30), text];
+  const id = (spoken.value.at(-1)?.id ?? 0) + 1;
+  spoken.value = [...spoken.value.slice(-30), { id, text }];
 }
 
 export function report(error: unknown, kind: "save" | "other" = "other"): void {
@@ -166,6 +167,7 @@ export async function refreshList(): Promise<void> {
 const revisions = new Map<string, number>();
 const saving = new Map<string, Promise<void>>();
 const dirty = new Set<string>();
+const tryAgain = 20_000; // milliseconds
 
 export function saveSoon(id: string): void {
   if (!facts.value?.chats) {
@@ -184,7 +186,8 @@ async function saveAll(id: string): Promise<void> {
     if (problem.value?.kind === "save") problem.value = null;
     await refreshList();
   } catch (error) {
-    dirty.add(id); // tried again with the next change
+    dirty.add(id); // tried again with the next change, or after a while
+    setTimeout(() => dirty.has(id) && saveSoon(id), tryAgain);
     report(saveProblem(error), "save");
   }
 }

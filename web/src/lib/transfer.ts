@@ -54,6 +54,7 @@ function messageFrom(x: Fields): Message | null {
   if (x.edited === true) m.edited = true;
   if (x.json === true) m.json = true;
   if (["stop", "length", "tool_calls", "stopped", "error"].includes(x.finish as string)) m.finish = x.finish as Message["finish"];
+  else if (m.role === "assistant") m.finish = "stopped"; // the page was left while it streamed
   const files: TextFile[] = list(x.files).map((f) => ({ name: textOr(f.name, "file"), text: textOr(f.text, "") }));
   if (files.length) m.files = files;
   const calls: Call[] = list(x.calls).map((c) => ({

@@ -1,13 +1,15 @@
 // Markdown to clean HTML, block by block. HTML in the text is shown, never used.
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import DOMPurify from "dompurify";
 import { Marked, type Token, type Tokens } from "marked";
 
-import { maths } from "./maths";
+import { maths, temml } from "./maths";
 import { escapeHtml } from "../lib/text";
 
 type Highlight = typeof import("./highlight").highlighted;
 const highlight = signal<Highlight | null>(null);
+/** Changes when a chunk that a text may have waited for is there. */
+export const loaded = computed(() => `${highlight.value !== null} ${temml.value !== null}`);
 let asked = false;
 const mostColoured = 50_000; // characters; more takes too long while an answer streams
 
@@ -83,7 +85,6 @@ function levels(tokens: Token[]): (depth: number) => number {
 
 /** Top-level blocks of a text as HTML. `cache` keeps those that did not change; one per message. */
 export function blocks(text: string, cache: Map<string, string>): string[] {
-  const loaded = `${highlight.value !== null}`;
   const tokens = marked.lexer(text);
   const html: string[] = [];
   const used = new Map<string, string>();
@@ -92,10 +93,8 @@ export function blocks(text: string, cache: Map<string, string>): string[] {
     if (token.type === "space" || token.type === "def") continue;
     const rank = token.type === "heading" ? level(token.depth) : 0;
     if (rank) Object.assign(token, { level: rank });
-    const name = `${loaded}${rank}${token.raw}`;
-    const known = cache.get(name);
-    // Maths in it may have been waiting for its chunk.
-    const done = known !== undefined && !known.includes('class="tex"') ? known : clean(marked.parser([token]));
+    const name = `${loaded.value} ${rank} ${token.raw}`;
+    const done = cache.get(name) ?? clean(marked.parser([token]));
     used.set(name, done);
     html.push(done);
   }

@@ -7,7 +7,7 @@ import { escapeHtml } from "../lib/text";
 type Temml = typeof import("temml").default;
 
 /** Null until a message with maths asked for it. */
-const temml = signal<Temml | null>(null);
+export const temml = signal<Temml | null>(null);
 let asked = false;
 
 function load(): void {

@@ -1,6 +1,6 @@
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 
-import { blocks } from "../markdown/markdown";
+import { blocks, loaded } from "../markdown/markdown";
 import { copy } from "../lib/text";
 
 function Block({ html }: { html: string }) {
@@ -29,10 +29,11 @@ async function copyCode(event: Event): Promise<void> {
 
 export function Markdown({ text }: { text: string }) {
   const cache = useRef(new Map<string, string>());
+  const html = useMemo(() => blocks(text, cache.current), [text, loaded.value]);
   return (
     <div class="markdown" onClick={copyCode}>
-      {blocks(text, cache.current).map((html, i) => (
-        <Block key={i} html={html} />
+      {html.map((block, i) => (
+        <Block key={i} html={block} />
       ))}
     </div>
   );
