@@ -56,6 +56,7 @@ export async function keeping(bench, tab) {
     await answer.locator(".hljs-keyword").first().waitFor();
     expect((await answer.locator("math").count()) === 6, "six formulas, and money is none");
     expect((await answer.locator("img, script").count()) === 0, "no picture and no script");
+    expect((await answer.locator("td br, td sub").count()) === 2, "but plain tags are used");
     expect((await answer.innerText()).includes(script), "HTML is shown as it was written");
     expect((await answer.locator("td.right").count()) === 3, "columns are aligned");
     await tab.context.grantPermissions(["clipboard-read", "clipboard-write"]);

@@ -26,7 +26,7 @@ def merge_sort(a: list[int]) -> list[int]:
 |---|:---:|---:|
 | worst case | \\(n \\log n\\) | \\(n^2\\) |
 | memory | $n$ | $\\log n$ |
-| stable | yes | no |
+| stable | yes,<br>H<sub>2</sub>O | no |
 
 1. It costs between $5 and $10 in money, not maths.
 2. See [the article](https://example.org/sorting), and this picture: ![a tree](https://example.org/tree.png)

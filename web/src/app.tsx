@@ -28,8 +28,11 @@ const keys: [string, string][] = [
   ["Ctrl + /", "These keys"],
 ];
 
+/** At once where the field is there, so that no key is lost; else when it is. */
 function focus(id: string): void {
-  setTimeout(() => document.getElementById(id)?.focus());
+  const field = document.getElementById(id);
+  field?.focus();
+  if (document.activeElement !== field) setTimeout(() => document.getElementById(id)?.focus());
 }
 
 function findChats(): void {

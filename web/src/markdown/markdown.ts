@@ -1,4 +1,4 @@
-// Markdown to clean HTML, block by block. HTML in the text is shown, never used.
+// Markdown to clean HTML, block by block. HTML in the text is shown, but for a few plain tags.
 import { computed, signal } from "@preact/signals";
 import DOMPurify from "dompurify";
 import { Marked, type Token, type Tokens } from "marked";
@@ -35,11 +35,12 @@ function codeBlock(code: string, info: string): string {
   );
 }
 
+const plainTag = /^<\/?(?:br|b|i|u|s|em|strong|sub|sup|kbd|mark)\s*\/?>$/i;
 const safeLink = /^(?:https?:|mailto:|#)/i;
 
 const marked = new Marked({ gfm: true, breaks: true }, maths, {
   renderer: {
-    html: ({ text }) => escapeHtml(text),
+    html: ({ text }) => (plainTag.test(text) ? text : escapeHtml(text)),
     code: ({ text, lang }) => codeBlock(text, lang ?? ""),
     heading({ tokens, depth, level }: Tokens.Heading & { level?: number }) {
       level ??= Math.min(6, depth + 2);

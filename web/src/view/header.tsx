@@ -122,7 +122,7 @@ export function Header({ showKeys }: { showKeys: () => void }) {
       {chat && list.length > 0 && (
         <select
           id="model"
-          class="model"
+          class={`model ${list.length === 1 ? "one" : ""}`}
           aria-label="Model"
           value={list.includes(chat.model) ? chat.model : list[0]}
           onChange={(e) => setModel(e.currentTarget.value)}
