@@ -276,6 +276,7 @@ TEST_F(Chats, TwoProgramsMayUseOneFile) {
 
 TEST_F(Chats, ManyThreadsMayUseOneStore) {
   std::vector<std::thread> all;
+  all.reserve(4);
   for (int t = 0; t < 4; ++t)
     all.emplace_back([this, t] {
       for (int i = 0; i < 25; ++i) {
