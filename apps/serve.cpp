@@ -23,6 +23,7 @@ struct ServeFlags {
   std::string host = "127.0.0.1", key_file, name, cert, tls_key;
   int port = 8080, parallel = 4, queue = 64, grace = 10;
   bool no_auth = false;
+  std::string chats;  // a file, "off", or empty for the usual place
 };
 
 // The key that clients must send; empty: none.
@@ -43,6 +44,32 @@ Result<std::string> read_key(const ServeFlags& f) {
                  ""};
   if (f.no_auth) key.clear();
   return key;
+}
+
+// Where chats are kept unless --chats says otherwise; empty: there is no home.
+std::string usual_chats() {
+  const char* data = std::getenv("XDG_DATA_HOME");
+  const char* home = std::getenv("HOME");
+  if (data != nullptr && data[0] == '/') return fmt::format("{}/bezel/chats.db", data);
+  return home == nullptr || home[0] != '/' ? ""
+                                           : fmt::format("{}/.local/share/bezel/chats.db", home);
+}
+
+// Null: chats are not saved. Only a file that was asked for must be there.
+Result<std::unique_ptr<ChatStore>> open_chats(const ServeFlags& f) {
+  if (f.chats == "off") return std::unique_ptr<ChatStore>();
+  const std::string path = f.chats.empty() ? usual_chats() : f.chats;
+  if (f.chats.empty() && !path.empty()) {
+    std::error_code ignored;  // opening says what is wrong
+    const auto folder = std::filesystem::path(path).parent_path();
+    if (std::filesystem::create_directories(folder, ignored))
+      std::filesystem::permissions(folder, std::filesystem::perms::owner_all, ignored);
+  }
+  auto chats = path.empty() ? Error{Errc::NotFound, "there is no HOME to keep chats in", ""}
+                            : ChatStore::open(path);
+  if (chats || !f.chats.empty()) return chats;
+  note("note: chats are not saved: " + chats.error().text());
+  return std::unique_ptr<ChatStore>();
 }
 
 std::string name_of(const ServeFlags& f) {
@@ -96,6 +123,8 @@ sigset_t block_signals() {
 int serve(const ServeFlags& f) {
   const auto key = read_key(f);
   if (!key) return fail(key.error());
+  const auto chats = open_chats(f);
+  if (!chats) return fail(chats.error());
   const sigset_t signals = block_signals();
   ServiceOptions options;
   options.engine = f.with.options;
@@ -110,6 +139,7 @@ int serve(const ServeFlags& f) {
   front_options.http.key = f.tls_key;
   front_options.api_key = *key;
   front_options.model = name_of(f);
+  front_options.chats = chats->get();
   auto front = Front::start(**service, front_options);
   if (!front) return fail(front.error());
   const EngineInfo& info = (*service)->engine().info();
@@ -163,6 +193,9 @@ void add_serve(CLI::App& app, Action& action) {
   c->add_flag("--no-auth", f->no_auth, "no key, also where other machines can reach this");
   c->add_option("--name", f->name, "the model's name for clients (default: the file's)")
       ->type_name("NAME");
+  c->add_option("--chats", f->chats,
+                "file for the page's chats, or off (default ~/.local/share/bezel/chats.db)")
+      ->type_name("FILE");
   c->add_option("--parallel", f->parallel, "answers at the same time (default 4)")
       ->check(range(1, 256))
       ->type_name("N");

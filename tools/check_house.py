@@ -31,6 +31,7 @@ LIBRARIES = [
     (r"simdjson", ["src/text/"]),
     (r"CLI/", ["apps/"]),
     (r"boost/", ["src/server/http/"]),
+    (r"sqlite3", ["src/server/chats/", "tests/server/"]),
     (r"curl/", ["src/hub/"]),
     (r"(sys/socket|netinet/.*|arpa/.*|netdb)\.h", ["src/server/", "src/hub/", "tests/"]),
     (r"([a-z0-9]*intrin|arm_neon|arm_acle|wasm_simd128)\.h", ["src/kernels/", "src/base/", "bench/", "tests/"]),
@@ -38,8 +39,8 @@ LIBRARIES = [
 ]
 PORCH_C_HEADERS = {"stddef.h", "stdint.h", "stdbool.h"}  # for the C interface
 SKIPPED_FOLDERS = {".git", "build", "node_modules", "__pycache__", ".cache"}
-CODE_ROOTS = ("src", "apps", "include", "tests", "bench", "tools", "cmake")
-DATA_FOLDERS = ("tests/fixtures", "tests/fuzz/corpus")
+CODE_ROOTS = ("src", "apps", "include", "tests", "bench", "tools", "cmake", "web")
+DATA_FOLDERS = ("tests/fixtures", "tests/fuzz/corpus", "web/dist")
 MUST_EXIST = ["README.md", "CHANGELOG.md", "LICENSE", "docs/map.md", "docs/notation.md", "docs/model.md",
               "docs/numerics.md", "docs/speed.md"]
 MUST_RUN = ["run", "test", ".ci/run"]
@@ -48,7 +49,7 @@ FORBIDDEN = [
     ("a path of one machine", r"(?<![\w.])/" + r"(work|farm|root)/|/tmp/" + r"bash_jobs|\.\./" + "shared"),
     ("unfinished work", r"\b(TO" + r"DO|FIX" + r"ME|X" + r"XX)\b"),
 ]
-TEXT = {".cpp", ".h", ".py", ".sh", ".md", ".txt", ".json", ".cmake", ".ts", ".tsx", ".css", ".html", ".yml", ""}
+TEXT = {".cpp", ".h", ".py", ".sh", ".md", ".txt", ".json", ".cmake", ".ts", ".tsx", ".css", ".mjs", ".html", ".yml", ""}
 
 
 def files(root):
@@ -64,7 +65,7 @@ def is_data(path):
 
 
 def is_code(path):
-    return path.suffix in (".cpp", ".h", ".py", ".sh", ".cmake") or path.name in ("run", "test", "CMakeLists.txt")
+    return path.suffix in (".cpp", ".h", ".py", ".sh", ".cmake", ".ts", ".tsx", ".css", ".mjs") or path.name in ("run", "test", "CMakeLists.txt")
 
 
 # ---- sizes

@@ -52,6 +52,7 @@ missing_for_build() {
   have_file include/fmt/core.h || echo libfmt-dev
   have_file include/CLI/CLI.hpp || echo libcli11-dev
   have_file include/simdjson.h || echo libsimdjson-dev
+  have_file include/sqlite3.h || echo libsqlite3-dev
   have_boost || echo 'libboost1.81-dev|libboost-dev'
 }
 missing_for_download() {
@@ -72,6 +73,7 @@ missing_for_all_stages() {
   have_file 'lib/llvm-19/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' || echo 'libclang-rt-19-dev|'
   have_file include/openssl/ssl.h || echo 'libssl-dev|'
   have npm || echo npm
+  have chromium || have google-chrome || echo 'chromium|'
 }
 
 # as_root COMMAND...: runs it, through sudo when needed.

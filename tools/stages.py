@@ -290,6 +290,67 @@ def serve(run):
     serving.everything(run, build)
 
 
+# ---- the page
+
+def node_new_enough():
+    if not shutil.which("node") or not shutil.which("npm"):
+        return False
+    found = re.match(r"v(\d+)\.(\d+)", subprocess.run(["node", "--version"], stdout=subprocess.PIPE, text=True).stdout)
+    return bool(found) and (int(found[1]), int(found[2])) >= (20, 19)
+
+
+def web(run):
+    """The committed page is what its source makes; its logic and the page itself in a browser."""
+    if not node_new_enough():
+        run.skip("web: Node 20.19 or newer is not installed, so the committed page is not compared with its source", 3)
+        return
+    folder, built = run.root / "web", run.root / "build/page"
+    if not run.options.offline:
+        status, output = run.command(["npm", "ci", "--no-fund", "--no-audit", "--prefix", str(folder)], "web-npm")
+        if status != 0:
+            print("\n".join(output.splitlines()[-3:]))
+            shutil.rmtree(folder / "node_modules", ignore_errors=True)
+    if not (folder / "node_modules").is_dir():
+        run.skip("web: the packages of web/package-lock.json could not be fetched", 3)
+        return
+    status, output = run.command(["npm", "--prefix", str(folder), "run", "build", "--", "--emptyOutDir", "--outDir",
+                                  str(built)], "web-build")
+    differ = page_differences(folder / "dist", built) if status == 0 else []
+    if status != 0 or differ:
+        run.fail("web: the committed page differs from its source (npm run build makes it anew): " + ", ".join(differ),
+                 output if status else "")
+    else:
+        run.ok()
+    status, output = run.command(["npm", "--prefix", str(folder), "test"], "web-test")
+    run.fail("web: tests of its logic", output) if status else run.ok()
+    browser(run)
+
+
+def page_differences(ours, other):
+    """Names of files that differ or are in one folder alone."""
+    names = {path.relative_to(top).as_posix() for top in (ours, other) for path in top.rglob("*") if path.is_file()}
+    return sorted(name for name in names if not ((ours / name).is_file() and (other / name).is_file()
+                                                 and (ours / name).read_bytes() == (other / name).read_bytes()))
+
+
+def browser(run):
+    """Every feature of the page in headless Chromium; pictures of them in build/page-pictures."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if not chromium:
+        run.skip("web: no Chromium is installed, so the page was not opened in a browser")
+        return
+    if not build(run, "release", ["bezel"]):
+        return
+    status, output = run.command(["node", "tests/web/run.mjs", "build/release/bezel", chromium, "build/page-pictures"],
+                                 "web-browser", timeout=TEST_SECONDS)
+    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
+    failed = re.findall(r"^FAIL (.*)", output, re.MULTILINE)
+    for name in failed:
+        run.fail(f"web: {name}", output)
+    if status != 0 and not failed:
+        run.fail("web: the browser", output)
+
+
 # ---- clang
 
 def versions_of(name, lowest=14):
@@ -475,4 +536,4 @@ def fuzz_one(run, name, seconds):
 
 
 ALL = [("house", house), ("format", clang_format), ("data", data), ("release", release), ("debug", debug),
-       ("tsan", tsan), ("serve", serve), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]
+       ("tsan", tsan), ("serve", serve), ("web", web), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]

@@ -9,8 +9,10 @@
 #include "server/api/ollama.h"
 #include "server/api/openai/openai.h"
 #include "server/api/openai/store.h"
+#include "server/chats/routes.h"
 #include "server/metrics.h"
 #include "server/openapi/openapi.h"
+#include "server/page.h"
 #include "server/reserve.h"
 
 namespace bezel {
@@ -141,6 +143,9 @@ class Desk final : public Front {
     say(*e, openapi(house_.service->engine().info()));
   }
   void tokenizer(const Json&, const ExchangePtr& e);
+  void page(const Json&, const ExchangePtr& e) {
+    say(*e, page_facts(house_, options_.chats != nullptr));
+  }
   void tokenize(const Json& body, const ExchangePtr& e);
   void detokenize(const Json& body, const ExchangePtr& e);
 
@@ -155,6 +160,7 @@ const std::vector<Desk::Route>& Desk::routes() {
       {"GET", "/health", api::openai_error, true, &Desk::health},
       {"GET", "/ready", api::openai_error, true, &Desk::ready},
       {"GET", "/metrics", api::openai_error, false, &Desk::metrics},
+      {"GET", "/page.json", api::openai_error, false, &Desk::page},
       {"GET", "/v1/models", api::openai_error, false, &Desk::models},
       {"GET", "/v1/models/{id}", api::openai_error, false, &Desk::one_model},
       {"POST", "/v1/chat/completions", api::openai_error, false, &Desk::chat},
@@ -216,18 +222,24 @@ void Desk::handle(const http::Request& request, const ExchangePtr& e) {
   }
   if (const std::string wrong = stranger(request); !wrong.empty())
     return send(*e, 403, wrong, shape);
+  if (const PageFile* file = page_file(request.path); file != nullptr) {
+    if (request.method == "GET") return send_page(*file, *e);
+    return send(*e, 405, "this takes GET only", shape, "Allow: GET\r\n");
+  }
+  const bool chats = is_chats_path(request.path);
   if ((route == nullptr || !route->open) && !has_key(request))
     return send(*e, 401, "an API key is needed: Authorization: Bearer KEY", shape,
                 "WWW-Authenticate: Bearer\r\n");
-  if (route == nullptr && allowed.empty())
+  if (route == nullptr && allowed.empty() && !chats)
     return send(*e, 404, fmt::format("there is no \"{}\" here", request.path), shape);
-  if (route == nullptr)
+  if (route == nullptr && !chats)
     return send(*e, 405, fmt::format("this takes {} only", allowed), shape,
                 fmt::format("Allow: {}\r\n", allowed));
-  if (stopping_ && !route->open) return send(*e, 503, "the server is stopping", shape);
+  if (stopping_ && (chats || !route->open)) return send(*e, 503, "the server is stopping", shape);
   Json body;
   const JsonGuard guard(body);
   try {
+    if (chats) return answer_chats(options_.chats, request, *e);
     if (!id.empty()) body["id"] = id;
     if (std::string_view(route->method) == "POST") {
       auto parsed = [&] {

@@ -8,14 +8,16 @@
 
 #include "bezel/result.h"
 #include "bezel/service.h"
+#include "server/chats/store.h"
 #include "server/http/server.h"
 
 namespace bezel {
 
 struct FrontOptions {
   http::Options http;
-  std::string api_key;  // empty: none is asked for
-  std::string model;    // its name for clients
+  std::string api_key;         // empty: none is asked for
+  std::string model;           // its name for clients
+  ChatStore* chats = nullptr;  // null: chats are not saved; lives longer than the front
 };
 
 // Serves a service over HTTP. Any thread.

@@ -450,7 +450,8 @@ def clients_that_leave_harm_nobody(c):
 
 def main():
     program, model = sys.argv[1:3]
-    server = subprocess.Popen([program, "serve", model, "--port", "0", "--ctx", "2048", "--parallel", "4"],
+    server = subprocess.Popen([program, "serve", model, "--port", "0", "--ctx", "2048", "--parallel", "4",
+                               "--chats", "off"],
                               stdout=subprocess.PIPE, text=True)
     failed = 0
     try:

@@ -443,7 +443,9 @@ asio::awaitable<bool> BeastServer::exchange(Stream& stream, beast::tcp_stream& b
   Request request;
   request.method = std::string(parser.get().method_string());
   request.path = std::string(parser.get().target());
-  request.path.resize(std::min(request.path.size(), request.path.find('?')));
+  const std::size_t path_end = std::min(request.path.size(), request.path.find('?'));
+  if (path_end < request.path.size()) request.query = request.path.substr(path_end + 1);
+  request.path.resize(path_end);
   for (const auto& field : parser.get()) {
     std::string name(field.name_string());
     std::transform(name.begin(), name.end(), name.begin(),

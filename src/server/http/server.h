@@ -35,6 +35,7 @@ struct Request {
   std::string method, path;                                  // path without the query
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
+  std::string query;  // what follows the path's "?"
 
   std::string_view header(std::string_view name) const;  // the first of that name, or ""
 };

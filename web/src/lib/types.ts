@@ -1,0 +1,117 @@
+// What a chat is: a tree of messages, of which one path is shown.
+
+/** A tool's call within an assistant's message; `result` is there once the tool has answered. */
+export interface Call {
+  id: string;
+  name: string;
+  /** JSON text; grows while it streams. */
+  arguments: string;
+  result?: string;
+}
+
+export interface TextFile {
+  name: string;
+  text: string;
+}
+
+export interface Stats {
+  /** Tokens of the prompt, and how many of them the server had read before. */
+  prompt: number;
+  cached: number;
+  answer: number;
+  /** Seconds until the first token, and from there to the last. */
+  wait: number;
+  seconds: number;
+}
+
+/** Why an answer ended. "stopped": the person did; "error": `error` says it. */
+export type Finish = "stop" | "length" | "tool_calls" | "stopped" | "error";
+
+export interface Message {
+  id: string;
+  parent: string | null;
+  role: "user" | "assistant";
+  content: string;
+  time: number;
+  files?: TextFile[];
+  thought?: string;
+  calls?: Call[];
+  stats?: Stats;
+  finish?: Finish;
+  error?: string;
+  edited?: boolean;
+  /** The answer was held to JSON. */
+  json?: boolean;
+}
+
+export interface Settings {
+  system: string;
+  think: boolean;
+  /** Most tokens of a thought; undefined: no limit. */
+  thoughtBudget?: number;
+  temperature?: number;
+  top_k?: number;
+  top_p?: number;
+  min_p?: number;
+  repetition_penalty?: number;
+  presence_penalty?: number;
+  frequency_penalty?: number;
+  seed?: number;
+  max_tokens?: number;
+  /** Texts that end an answer, one a line. */
+  stop: string;
+  form: "text" | "json" | "schema";
+  schema: string;
+  /** Names of the page's own tools that are switched on. */
+  tools: string[];
+  /** A JSON array of more tools, whose results are typed in. */
+  ownTools: string;
+  toolChoice: "auto" | "required";
+}
+
+export interface Chat {
+  bezel_chat: 1;
+  id: string;
+  title: string;
+  created: number;
+  updated: number;
+  model: string;
+  /** The last message of the path that is shown. */
+  leaf: string | null;
+  settings: Settings;
+  messages: Message[];
+}
+
+/** An entry of the list of saved chats. */
+export interface ChatHead {
+  id: string;
+  title: string;
+  created: number;
+  updated: number;
+  revision: number;
+  bytes: number;
+  found?: string;
+}
+
+/** /page.json */
+export interface Facts {
+  model: string;
+  version: string;
+  family: string;
+  variant: string;
+  context: number;
+  thinking: boolean;
+  chats: boolean;
+  sampling: { temperature: number; top_k: number; top_p: number; min_p: number };
+}
+
+export const plainSettings: Settings = {
+  system: "",
+  think: false,
+  stop: "",
+  form: "text",
+  schema: "",
+  tools: [],
+  ownTools: "",
+  toolChoice: "auto",
+};

@@ -1,0 +1,37 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef } from "preact/hooks";
+
+import { IconButton } from "./icons";
+
+interface Props {
+  title: string;
+  side?: boolean;
+  onClose: () => void;
+  children: ComponentChildren;
+}
+
+/** A dialog over the page; the browser keeps the focus inside and gives it back. */
+export function Dialog({ title, side, onClose, children }: Props) {
+  const box = useRef<HTMLDialogElement>(null);
+  const name = useId();
+  useEffect(() => {
+    const before = document.activeElement as HTMLElement | null;
+    box.current?.showModal();
+    return () => before?.focus();
+  }, []);
+  return (
+    <dialog
+      ref={box}
+      class={side ? "side" : ""}
+      aria-labelledby={name}
+      onClose={onClose}
+      onClick={(e) => e.target === box.current && onClose()}
+    >
+      <div class="dialog-head">
+        <h2 id={name}>{title}</h2>
+        <IconButton icon="close" label="Close" onClick={onClose} />
+      </div>
+      <div class="dialog-body">{children}</div>
+    </dialog>
+  );
+}

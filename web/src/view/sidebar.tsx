@@ -1,0 +1,227 @@
+// Saved chats: search, open, rename, delete, and files in and out.
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import { exportChats } from "../lib/api";
+import { adopt, chatOf, current, facts, heads, openChat, refreshList, removeChat, rename, report, saveSoon, say, search, startChat, total } from "../lib/state";
+import { chatsFrom, download } from "../lib/transfer";
+import { newId } from "../lib/tree";
+import type { Chat, ChatHead } from "../lib/types";
+import { Dialog } from "./dialog";
+import { Gem, Icon, IconButton } from "./icons";
+
+export const sidebarShown = signal(matchMedia("(min-width: 50rem)").matches);
+const narrow = () => matchMedia("(max-width: 49.99rem)").matches;
+export const closeOnPhone = () => narrow() && (sidebarShown.value = false);
+
+/** Takes chats out of a file's text; a chat that is there already gets an id of its own. */
+export async function importChats(text: string): Promise<boolean> {
+  const found = chatsFrom(text);
+  if (!found.length) return false;
+  for (const chat of found) {
+    const known = chatOf(chat.id) !== undefined || heads.value.some((h) => h.id === chat.id);
+    const mine: Chat = known ? { ...chat, id: newId() } : chat;
+    adopt(mine, 0);
+    saveSoon(mine.id);
+    if (chat === found.at(-1)) await openChat(mine.id);
+  }
+  say(`${found.length} ${found.length === 1 ? "chat" : "chats"} imported.`);
+  closeOnPhone();
+  return true;
+}
+
+function age(time: number): string {
+  const days = Math.floor((new Date().setHours(0, 0, 0, 0) - new Date(time).setHours(0, 0, 0, 0)) / 86_400_000);
+  if (days <= 0) return "Today";
+  if (days === 1) return "Yesterday";
+  if (days < 7) return "This week";
+  if (days < 31) return "This month";
+  return new Date(time).toLocaleDateString("en-GB", { month: "long", year: "numeric" });
+}
+
+function Entry({ head }: { head: ChatHead }) {
+  const [naming, setNaming] = useState(false);
+  const [leaving, setLeaving] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  const here = current.value?.id === head.id;
+  useEffect(() => {
+    if (naming) input.current?.select();
+  }, [naming]);
+  const named = async () => {
+    setNaming(false);
+    const title = input.current?.value.trim();
+    if (!title || title === head.title) return;
+    try {
+      const before = current.value?.id;
+      if (!chatOf(head.id)) await openChat(head.id);
+      rename(head.id, title);
+      if (before && before !== head.id) await openChat(before);
+    } catch (error) {
+      report(error);
+    }
+  };
+  if (naming)
+    return (
+      <li class="entry">
+        <input
+          ref={input}
+          class="rename"
+          aria-label="Name of the chat"
+          defaultValue={head.title}
+          maxLength={100}
+          onBlur={named}
+          onKeyDown={(e) => {
+            if (e.key === "Enter") void named();
+            if (e.key === "Escape") {
+              e.stopPropagation();
+              setNaming(false);
+            }
+          }}
+        />
+      </li>
+    );
+  return (
+    <li class={`entry ${here ? "here" : ""}`}>
+      <button
+        type="button"
+        class="entry-open"
+        aria-current={here ? "page" : undefined}
+        onClick={() => openChat(head.id).then(closeOnPhone, report)}
+      >
+        <span class="entry-title">{head.title}</span>
+        {head.found && <span class="entry-found">{head.found}</span>}
+      </button>
+      <span class="entry-actions">
+        <IconButton icon="edit" label={`Rename ${head.title}`} onClick={() => setNaming(true)} />
+        <IconButton icon="trash" label={`Delete ${head.title}`} onClick={() => setLeaving(true)} />
+      </span>
+      {leaving && (
+        <Dialog title="Delete this chat?" onClose={() => setLeaving(false)}>
+          <p>“{head.title}” will be gone for good.</p>
+          <div class="row">
+            <button type="button" class="button" onClick={() => setLeaving(false)}>
+              Keep it
+            </button>
+            <button
+              type="button"
+              class="button danger"
+              onClick={() => {
+                setLeaving(false);
+                removeChat(head.id).then(() => say("Deleted."), report);
+              }}
+            >
+              Delete
+            </button>
+          </div>
+        </Dialog>
+      )}
+    </li>
+  );
+}
+
+function List() {
+  const groups: [string, ChatHead[]][] = [];
+  for (const head of heads.value) {
+    const name = age(head.updated);
+    if (groups.at(-1)?.[0] === name) groups.at(-1)![1].push(head);
+    else groups.push([name, [head]]);
+  }
+  if (!heads.value.length)
+    return <p class="list-note">{search.value ? "Nothing found." : "Chats appear here once you have written something."}</p>;
+  return (
+    <>
+      {groups.map(([name, entries]) => (
+        <section key={name} aria-label={name}>
+          <h2 class="group">{name}</h2>
+          <ul>
+            {entries.map((h) => (
+              <Entry key={h.id} head={h} />
+            ))}
+          </ul>
+        </section>
+      ))}
+      {total.value > heads.value.length && (
+        <p class="list-note">{total.value - heads.value.length} more; search finds them.</p>
+      )}
+    </>
+  );
+}
+
+export function Sidebar() {
+  const picker = useRef<HTMLInputElement>(null);
+  const timer = useRef(0);
+  const exportAll = () => exportChats().then((blob) => download("bezel-chats.json", blob), report);
+  return (
+    <nav id="sidebar" class="sidebar" aria-label="Chats" hidden={!sidebarShown.value}>
+      <div class="sidebar-head">
+        <Gem />
+        <span class="brand">Bezel</span>
+        <IconButton icon="close" class="phone-only" label="Close the list" onClick={() => (sidebarShown.value = false)} />
+      </div>
+      <button
+        type="button"
+        class="button new-chat"
+        aria-keyshortcuts="Alt+N"
+        title="New chat (Alt+N)"
+        onClick={() => {
+          startChat();
+          closeOnPhone();
+        }}
+      >
+        <Icon name="plus" />
+        New chat
+      </button>
+      <div class="search" role="search">
+        <Icon name="search" />
+        <input
+          id="search"
+          type="search"
+          placeholder="Search"
+          aria-label="Search chats"
+          aria-keyshortcuts="Control+K"
+          value={search.value}
+          onInput={(e) => {
+            search.value = e.currentTarget.value;
+            clearTimeout(timer.current);
+            timer.current = window.setTimeout(refreshList, 150);
+          }}
+        />
+      </div>
+      <div class="list">
+        <List />
+      </div>
+      <div class="sidebar-foot">
+        <button type="button" class="button plain" onClick={() => picker.current?.click()}>
+          Import
+        </button>
+        <input
+          ref={picker}
+          id="import"
+          class="hidden"
+          type="file"
+          accept=".json,application/json"
+          tabIndex={-1}
+          aria-hidden="true"
+          aria-label="Chats in a file"
+          onChange={async (e) => {
+            const file = e.currentTarget.files?.[0];
+            e.currentTarget.value = "";
+            if (!file) return;
+            try {
+              if (!(await importChats(await file.text()))) throw new Error(`${file.name} holds no chats of this page.`);
+            } catch (error) {
+              report(error);
+            }
+          }}
+        />
+        {facts.value === null ? null : facts.value.chats ? (
+          <button type="button" class="button plain" onClick={exportAll} disabled={!total.value}>
+            Export all
+          </button>
+        ) : (
+          <span class="hint">Chats are not saved here.</span>
+        )}
+      </div>
+    </nav>
+  );
+}
