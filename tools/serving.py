@@ -14,7 +14,7 @@ MINUTES, LONG_MINUTES = 0.3, (10, 30)  # of 64 clients; of 64 clients half of wh
 def everything(run, build):
     if not build(run, "release", ["bezel"]):
         return
-    sys.path.insert(0, str(run.root / "tests/server"))
+    sys.path.insert(0, str(run.root / "tests/server/scripts"))
     import tiny_model
     with tempfile.TemporaryDirectory() as folder:
         tiny = str(tiny_model.write(folder))
@@ -63,7 +63,7 @@ def real_model(run, what):
 def load(run, tiny):
     """Many clients at once, well-behaved and not."""
     minutes = LONG_MINUTES if run.options.long else (MINUTES, MINUTES)
-    script = ["tests/server/load.py", "build/release/bezel", tiny]
+    script = ["tests/server/scripts/load.py", "build/release/bezel", tiny]
     checked(run, "load", [*script, "--minutes", str(minutes[0])], {})
     checked(run, "soak", [*script, "--minutes", str(minutes[1]), "--soak"], {})
 
@@ -73,16 +73,16 @@ def clients(run, tiny):
     found = packages(run, "clients")
     if found is None:
         return
-    checked(run, "clients-tiny", ["tests/server/clients.py", "build/release/bezel", tiny, "--tools"], found)
+    checked(run, "clients-tiny", ["tests/server/scripts/clients.py", "build/release/bezel", tiny, "--tools"], found)
     if model := real_model(run, "clients"):
-        checked(run, "clients", ["tests/server/clients.py", "build/release/bezel", model], found)
+        checked(run, "clients", ["tests/server/scripts/clients.py", "build/release/bezel", model], found)
 
 
 def schemathesis(run, tiny):
     """Requests made from /openapi.json."""
     if found := packages(run, "schemathesis"):
         cases = LONG_CASES if run.options.long else CASES
-        checked(run, "schemathesis", ["tests/server/schema_cases.py", "build/release/bezel", tiny, "--cases", str(cases)], found)
+        checked(run, "schemathesis", ["tests/server/scripts/schema_cases.py", "build/release/bezel", tiny, "--cases", str(cases)], found)
 
 
 def lm_eval(run):
@@ -93,4 +93,4 @@ def lm_eval(run):
     model = real_model(run, "lm_eval")
     found = packages(run, "lm_eval") if model else None
     if found:
-        checked(run, "lm_eval", ["tests/server/lm_eval/run.py", "build/release/bezel", model], found)
+        checked(run, "lm_eval", ["tests/server/scripts/lm_eval/run.py", "build/release/bezel", model], found)

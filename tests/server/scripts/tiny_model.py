@@ -21,7 +21,7 @@ def vocabulary():
 
 
 def write(folder):
-    fixture = pathlib.Path(__file__).resolve().parents[1] / "fixtures/text/e2b"
+    fixture = pathlib.Path(__file__).resolve().parents[2] / "fixtures/text/e2b"
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "model.safetensors"):
