@@ -126,7 +126,7 @@ Result<TokenId> Sequence::choose(std::span<const float> row) {
     BEZEL_TRY(id, sampler_.choose(row, position));
   } else if (id < 0) {
     const auto mask = masker_->mask();
-    BEZEL_TRY(id, sampler_.choose(row, position, *mask));
+    BEZEL_TRY(id, sampler_.choose(row, position, mask.get()));
   }
   thought_.push(id);
   if (masker_ && !masker_->accept(id))
