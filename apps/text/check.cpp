@@ -58,7 +58,7 @@ Verdict check_tokens(const Checker& c, std::string_view text) {
   std::size_t at = 0;
   for (const TokenId id : c.tokenizer->encode_plain(text)) {
     const auto mask = masker.mask();
-    const bool allowed = constrain::has_bit(*mask, id);
+    const bool allowed = mask->has(id);
     if (!masker.accept(id)) {
       constrain::Walk walk = masker.walk();
       return verdict(walk, text, at + walk.push(c.masks->vocabulary().bytes_of(id)));

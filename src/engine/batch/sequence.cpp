@@ -171,7 +171,7 @@ Result<TokenId> Sequence::choose_id(std::span<const float> row, int position) {
     BEZEL_TRY(id, sampler_.choose(row, at));
   } else if (id < 0) {
     const auto mask = masker_->mask();
-    BEZEL_TRY(id, sampler_.choose(row, at, *mask));
+    BEZEL_TRY(id, sampler_.choose(row, at, mask.get()));
   }
   thought_.push(id);
   if (masker_ && !masker_->accept(id))

@@ -100,7 +100,7 @@ Sampler::Sampler(const Sampling& rules, std::vector<TokenId> suppress,
 }
 
 // Bias, penalties, mask on row_.
-void Sampler::adjust(std::span<const std::uint64_t> mask) {
+void Sampler::adjust(const constrain::Mask* mask) {
   const auto at = [&](TokenId id) -> float* {
     return id >= 0 && static_cast<std::size_t>(id) < row_.size()
                ? &row_[static_cast<std::size_t>(id)]
@@ -119,9 +119,22 @@ void Sampler::adjust(std::span<const std::uint64_t> mask) {
   }
   for (const TokenId id : suppress_)
     if (float* x = at(id)) *x = kNever;
-  if (mask.empty()) return;
+  if (mask != nullptr) apply(*mask);
+}
+
+void Sampler::apply(const constrain::Mask& mask) {
+  if (mask.listed()) {
+    candidates_.clear();
+    for (const TokenId id : mask.ids())
+      if (static_cast<std::size_t>(id) < row_.size())
+        candidates_.push_back({row_[static_cast<std::size_t>(id)], id});
+    std::fill(row_.begin(), row_.end(), kNever);
+    for (const Candidate& c : candidates_) row_[static_cast<std::size_t>(c.id)] = c.value;
+    return;
+  }
+  const auto words = mask.words();
   for (std::size_t w = 0; w * 64 < row_.size(); ++w) {
-    const std::uint64_t bits = w < mask.size() ? mask[w] : 0;
+    const std::uint64_t bits = w < words.size() ? words[w] : 0;
     if (bits == ~std::uint64_t{0}) continue;
     const std::size_t end = std::min(row_.size(), w * 64 + 64);
     for (std::size_t i = w * 64; i < end; ++i)
@@ -202,7 +215,7 @@ TokenId Sampler::draw(double unit) {
 }
 
 Result<TokenId> Sampler::choose(std::span<const float> row, std::uint64_t position,
-                                std::span<const std::uint64_t> mask) {
+                                const constrain::Mask* mask) {
   BEZEL_CHECK(!row.empty());
   row_.assign(row.begin(), row.end());
   adjust(mask);

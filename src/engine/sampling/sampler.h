@@ -8,6 +8,7 @@
 
 #include "bezel/engine.h"
 #include "bezel/result.h"
+#include "text/constrain/mask.h"
 
 namespace bezel {
 
@@ -31,16 +32,17 @@ class Sampler {
 
   // Chooses for position `position` of the sequence and counts the choice for the penalties. An
   // Error when the row holds NaN or +infinity, or when no id is left to choose.
-  // `mask`: a bit for every id that may be chosen (64 a word, lowest first); empty: all may.
+  // `mask`: the ids that may be chosen; null: all may.
   Result<TokenId> choose(std::span<const float> row, std::uint64_t position,
-                         std::span<const std::uint64_t> mask = {});
+                         const constrain::Mask* mask = nullptr);
 
  private:
   struct Candidate {
     float value;
     TokenId id;
   };
-  void adjust(std::span<const std::uint64_t> mask);
+  void adjust(const constrain::Mask* mask);
+  void apply(const constrain::Mask& mask);
   Status check_row() const;
   void order(std::size_t n);
   TokenId draw(double unit);

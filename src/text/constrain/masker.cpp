@@ -25,7 +25,7 @@ Walk Masks::start() {
   return Walk(language_, automaton_);
 }
 
-std::shared_ptr<const Words> Masks::of(Walk& walk) {
+std::shared_ptr<const Mask> Masks::of(Walk& walk) {
   if (automaton_ != walk.shared()) {  // the walk has begun a new one
     automaton_ = walk.shared();
     forget();
@@ -44,60 +44,57 @@ void Masks::forget() {
 
 // Inside JSON strings that may end and still have room for any piece, only what comes behind the
 // string makes a difference.
-std::shared_ptr<const Words> Masks::found(Automaton::State state) {
+std::shared_ptr<const Mask> Masks::found(Automaton::State state) {
   const FreeText text = automaton_->free_text(state);
   const bool same =
       text.kind == FreeText::Kind::All && text.uniform && text.wanted == 0 &&
       (text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest()));
   if (!same) return made(*automaton_, state, text);
-  auto& words = by_end_[automaton_->next(state, '"')];
-  if (words == nullptr) words = made(*automaton_, state, text);
-  return words;
+  auto& mask = by_end_[automaton_->next(state, '"')];
+  if (mask == nullptr) mask = made(*automaton_, state, text);
+  return mask;
 }
 
-std::shared_ptr<const Words> Masks::made(Automaton& automaton, Automaton::State state,
-                                         const FreeText& text) const {
-  auto words = std::make_shared<Words>();
+std::shared_ptr<const Mask> Masks::made(Automaton& automaton, Automaton::State state,
+                                        const FreeText& text) const {
+  Mask mask(vocabulary_->words());
   if (text.kind != FreeText::Kind::None) {
-    strings(automaton, state, text, *words);
+    mask = strings(automaton, state, text);
   } else {
-    *words = text.words ? vocabulary_->words_only() : Words(vocabulary_->words());
+    if (text.words) mask = Mask(vocabulary_->words_only());
     (text.words ? vocabulary_->not_words() : vocabulary_->all())
         .walk(automaton, state, [&](std::span<const Tree::Entry> entries) {
-          for (const Tree::Entry& e : entries) set_bit(*words, e.id);
+          for (const Tree::Entry& e : entries) mask.add(e.id);
         });
   }
   for (const TokenId id : ends_) {  // a file may name ordinary pieces as ends
-    if (automaton.accepts(state))
-      set_bit(*words, id);
-    else if (static_cast<std::size_t>(id) / 64 < words->size())
-      (*words)[static_cast<std::size_t>(id) / 64] &= ~(std::uint64_t{1} << (id % 64));
+    mask.remove(id);
+    if (automaton.accepts(state)) mask.add(id);
   }
-  return words;
+  return std::make_shared<const Mask>(std::move(mask));
 }
 
 // Inside a string where any characters may follow: the plain pieces are known beforehand.
-void Masks::strings(Automaton& automaton, Automaton::State state, const FreeText& text,
-                    Words& words) const {
+Mask Masks::strings(Automaton& automaton, Automaton::State state, const FreeText& text) const {
   // whether every piece has room
   const bool wide = text.room < 0 || text.room >= static_cast<std::int64_t>(vocabulary_->longest());
   const std::size_t room = wide ? Vocabulary::kLongest : static_cast<std::size_t>(text.room);
-  words = vocabulary_->plain(room);
+  Words words = vocabulary_->plain(room);
   const auto add = [&](std::span<const Tree::Entry> entries) {
     for (const Tree::Entry& e : entries) set_bit(words, e.id);
   };
   if (text.kind == FreeText::Kind::Some && !wide) {
     vocabulary_->all().walk(automaton, state, add);
-    return;
+    return Mask(std::move(words));
   }
   if (text.kind == FreeText::Kind::Some || !text.uniform) {
     vocabulary_->others().walk(automaton, state, add);
-    return;
+    return Mask(std::move(words));
   }
   vocabulary_->pieces().walk(automaton, state, add);
   if (wide && text.wanted == 0) {
     vocabulary_->tails().walk(automaton, state, add);
-    return;
+    return Mask(std::move(words));
   }
   // Near the least or greatest length it matters how many characters stand before the tail; once
   // enough do, and while there is room, it does not.
@@ -111,22 +108,23 @@ void Masks::strings(Automaton& automaton, Automaton::State state, const FreeText
     if (same) break;
     at = automaton.next(at, 'a');
   }
+  return Mask(std::move(words));
 }
 
 // No object gets a key twice: what would close one that is taken is left out.
-std::shared_ptr<const Words> Masks::without_second_keys(Walk& walk,
-                                                        std::shared_ptr<const Words> words) const {
+std::shared_ptr<const Mask> Masks::without_second_keys(Walk& walk,
+                                                       std::shared_ptr<const Mask> mask) const {
   const Walk::Keys keys = walk.keys();
-  if (keys.taken.empty()) return words;
-  std::shared_ptr<Words> fewer;
+  if (keys.taken.empty()) return mask;
+  std::shared_ptr<Mask> fewer;
+  const auto may = [&](TokenId id) { return fewer == nullptr ? mask->has(id) : fewer->has(id); };
   const auto leave_out = [&](TokenId id) {
-    if (!has_bit(fewer == nullptr ? *words : *fewer, id)) return;
-    if (fewer == nullptr) fewer = std::make_shared<Words>(*words);
-    (*fewer)[static_cast<std::size_t>(id) / 64] &= ~(std::uint64_t{1} << (id % 64));
+    if (!may(id)) return;
+    if (fewer == nullptr) fewer = std::make_shared<Mask>(*mask);
+    fewer->remove(id);
   };
   const auto try_out = [&](TokenId id) {
-    if (!has_bit(*words, id)) return;
-    if (!walk.fits(vocabulary_->bytes_of(id))) leave_out(id);
+    if (may(id) && !walk.fits(vocabulary_->bytes_of(id))) leave_out(id);
   };
   if (keys.open && !keys.broken) {
     for (const std::string_view key : keys.taken) {
@@ -141,7 +139,7 @@ std::shared_ptr<const Words> Masks::without_second_keys(Walk& walk,
   }
   // pieces that begin and end a string, or end one after an escape: tried out one by one
   for (const TokenId id : vocabulary_->quoting()) try_out(id);
-  if (fewer == nullptr) return words;
+  if (fewer == nullptr) return mask;
   return fewer;
 }
 

@@ -1,4 +1,4 @@
-// The ids that may come next in a constrained answer.
+// Which ids may come next in a constrained answer, found once for every state.
 #pragma once
 #include <memory>
 #include <unordered_map>
@@ -20,26 +20,25 @@ class Masks {
   const Vocabulary& vocabulary() const { return *vocabulary_; }
   const std::vector<TokenId>& ends() const { return ends_; }
   Walk start();  // a new automaton is begun when the last one has grown large
-  // A bit for every id that may come next. The words stay as they are while somebody holds them.
-  std::shared_ptr<const Words> of(Walk& walk);
+  // What may come next. A mask stays as it is while somebody holds it.
+  std::shared_ptr<const Mask> of(Walk& walk);
 
  private:
   void forget();
-  std::shared_ptr<const Words> found(Automaton::State state);
-  std::shared_ptr<const Words> made(Automaton& automaton, Automaton::State state,
-                                    const FreeText& text) const;
-  void strings(Automaton& automaton, Automaton::State state, const FreeText& text,
-               Words& words) const;
-  std::shared_ptr<const Words> without_second_keys(Walk& walk,
-                                                   std::shared_ptr<const Words> words) const;
+  std::shared_ptr<const Mask> found(Automaton::State state);
+  std::shared_ptr<const Mask> made(Automaton& automaton, Automaton::State state,
+                                   const FreeText& text) const;
+  Mask strings(Automaton& automaton, Automaton::State state, const FreeText& text) const;
+  std::shared_ptr<const Mask> without_second_keys(Walk& walk,
+                                                  std::shared_ptr<const Mask> mask) const;
 
   std::shared_ptr<const Vocabulary> vocabulary_;
   LanguagePtr language_;
   std::vector<TokenId> ends_;
   std::shared_ptr<Automaton> automaton_;  // of the masks
-  std::unordered_map<Automaton::State, std::shared_ptr<const Words>> known_;
+  std::unordered_map<Automaton::State, std::shared_ptr<const Mask>> known_;
   // of strings with room for any piece, by the state behind their end
-  std::unordered_map<Automaton::State, std::shared_ptr<const Words>> by_end_;
+  std::unordered_map<Automaton::State, std::shared_ptr<const Mask>> by_end_;
 };
 
 // One answer's place in its language, id by id.
@@ -49,7 +48,7 @@ class Masker {
       : masks_(std::move(masks)), walk_(masks_->start()) {}
 
   // See Masks::of.
-  std::shared_ptr<const Words> mask() { return masks_->of(walk_); }
+  std::shared_ptr<const Mask> mask() { return masks_->of(walk_); }
   // Goes on by one id; false, and nothing changes, when it may not come. An end id ends nothing
   // here: it is accepted where the language can end.
   bool accept(TokenId id);

@@ -11,20 +11,10 @@
 #include <vector>
 
 #include "text/automaton/automaton.h"
+#include "text/constrain/mask.h"
 #include "text/tokenizer.h"
 
 namespace bezel::constrain {
-
-using Words = std::vector<std::uint64_t>;  // a bit for every id
-
-inline void set_bit(Words& words, TokenId id) {
-  const auto i = static_cast<std::size_t>(id);
-  words[i / 64] |= std::uint64_t{1} << (i % 64);
-}
-inline bool has_bit(const Words& words, TokenId id) {
-  const auto i = static_cast<std::size_t>(id);
-  return i / 64 < words.size() && (words[i / 64] >> (i % 64) & 1U) != 0;
-}
 
 // Texts as a tree that lies flat: a node's children follow it directly.
 class Tree {

@@ -9,7 +9,7 @@ namespace bezel::test {
 
 namespace {
 
-using constrain::has_bit;
+using constrain::Mask;
 using constrain::Masker;
 using constrain::Masks;
 using constrain::Vocabulary;
@@ -26,13 +26,13 @@ std::shared_ptr<const Vocabulary> small_vocabulary(TokenizerPtr& tokenizer) {
   return tokenizer == nullptr ? nullptr : std::make_shared<Vocabulary>(*tokenizer);
 }
 
-void compare(const Masker& masker, const constrain::Words& mask, const Vocabulary& vocabulary) {
+void compare(const Masker& masker, const Mask& mask, const Vocabulary& vocabulary) {
   for (TokenId id = 0; id < static_cast<TokenId>(vocabulary.size()); ++id) {
     const std::string_view bytes = vocabulary.bytes_of(id);
     constrain::Walk walk = masker.walk();
     const bool fits = !bytes.empty() && walk.push(bytes) == bytes.size();
     const bool wanted = id == 1 ? masker.can_end() : fits;
-    ASSERT_EQ(has_bit(mask, id), wanted) << "token " << id << " \"" << bytes << '"';
+    ASSERT_EQ(mask.has(id), wanted) << "token " << id << " \"" << bytes << '"';
   }
 }
 
@@ -45,7 +45,7 @@ void walk_at_random(const std::string& schema, const std::shared_ptr<const Vocab
     compare(masker, *mask, *vocabulary);
     std::vector<TokenId> may;
     for (TokenId id = 0; id < static_cast<TokenId>(vocabulary->size()); ++id)
-      if (has_bit(*mask, id)) may.push_back(id);
+      if (mask->has(id)) may.push_back(id);
     ASSERT_FALSE(may.empty());
     const TokenId id = may[random() % may.size()];
     ASSERT_TRUE(masker.accept(id));
@@ -73,10 +73,10 @@ TEST(Mask, ControlTokensAreNeverAllowedButAnEnd) {
   for (const std::string text : {"\"", "a <", "\""}) {
     const auto mask = masker.mask();
     for (TokenId id = 0; id < static_cast<TokenId>(vocabulary->size()); ++id)
-      EXPECT_FALSE(tokenizer->is_marker(id) && has_bit(*mask, id)) << id;
+      EXPECT_FALSE(tokenizer->is_marker(id) && mask->has(id)) << id;
     for (const TokenId id : tokenizer->encode_plain(text)) ASSERT_TRUE(masker.accept(id));
   }
-  EXPECT_TRUE(has_bit(*masker.mask(), 1));
+  EXPECT_TRUE(masker.mask()->has(1));
   EXPECT_TRUE(masker.accept(1));
   EXPECT_FALSE(masker.accept(2));
 }
@@ -88,7 +88,7 @@ TEST(Mask, StaysValidWhileItIsHeld) {
   Masker masker(std::make_shared<Masks>(vocabulary, must(constrain::json_schema("true")),
                                         std::vector<TokenId>{}));
   const auto first = masker.mask();
-  const constrain::Words copy = *first;
+  const Mask copy = *first;
   for (int i = 0; i < 3000; ++i) {
     ASSERT_TRUE(masker.accept(tokenizer->encode_plain("[").front()) || i >= 500);
     masker.mask();
@@ -116,7 +116,7 @@ TEST(Mask, EveryCutIntoTokensGivesTheSameVerdict) {
         ASSERT_TRUE(id);
         const auto mask = masker.mask();
         ok = masker.accept(*id);
-        EXPECT_EQ(ok, has_bit(*mask, *id));
+        EXPECT_EQ(ok, mask->has(*id));
         at += vocabulary->bytes_of(*id).size();
       }
       EXPECT_EQ(ok && masker.can_end(), text == good);
