@@ -24,14 +24,14 @@ using Clock = std::chrono::steady_clock;
 
 struct BenchFlags {
   ModelFlags with;
-  int prompt = 512, answer = 32, repeat = 3;
+  int prompt = 512, answer = 32, batch = 1, repeat = 3;
   std::string depths = "0,4096", compare;
   bool json = false;
 };
 
 struct BenchRow {
   int depth = 0;
-  double prefill = 0, decode = 0;  // tokens a second, medians
+  double prefill = 0, decode = 0;  // tokens a second, medians; of all answers together
   double decode_gbps = 0;          // 10^9 bytes of weights, keys and values a second
   std::string fingerprint;         // of the rows read: the prompt's last, then every decoded one
 };
@@ -43,12 +43,14 @@ double median(std::vector<double> v) {
   return v.size() % 2 == 1 ? v[half] : (v[half - 1] + v[half]) / 2;
 }
 
-// Ids that depend on their position alone, so that fingerprints can be compared between machines.
-std::vector<TokenId> bench_ids(int first, int n, int vocab) {
+// Ids that depend on their position and answer alone, so that fingerprints can be compared between
+// machines.
+std::vector<TokenId> bench_ids(int first, int n, int vocab, int answer = 0) {
   std::vector<TokenId> ids;
   for (int i = first; i < first + n; ++i)
-    ids.push_back(static_cast<TokenId>(random_bits(1, static_cast<std::uint64_t>(i)) %
-                                       static_cast<std::uint64_t>(vocab)));
+    ids.push_back(static_cast<TokenId>(
+        random_bits(1 + static_cast<std::uint64_t>(answer), static_cast<std::uint64_t>(i)) %
+        static_cast<std::uint64_t>(vocab)));
   return ids;
 }
 
@@ -92,7 +94,9 @@ class Bench {
       }
       if (flags_.answer > 0) {
         BEZEL_DO(go_to(depth));
-        BEZEL_TRY(const double rate, timed(depth, flags_.answer, 1, true, fingerprint));
+        BEZEL_TRY(const double rate, flags_.batch > 1
+                                         ? timed_batch(depth, fingerprint)
+                                         : timed(depth, flags_.answer, 1, true, fingerprint));
         decode.push_back(rate);
       }
       if (i > 0 && fingerprint.hex() != row.fingerprint)
@@ -105,7 +109,7 @@ class Bench {
     row.prefill = median(prefill);
     row.decode = median(decode);
     const auto bytes = runner_.model().bytes_per_token(depth, dtype_of(flags_.with.options.kv));
-    row.decode_gbps = row.decode * static_cast<double>(bytes) / 1e9;
+    row.decode_gbps = row.decode / flags_.batch * static_cast<double>(bytes) / 1e9;
     return row;
   }
 
@@ -155,6 +159,29 @@ class Bench {
     return static_cast<double>(n) / std::max(seconds, 1e-9);
   }
 
+  // Tokens a second of `batch` answers that are written at once, each behind the same context.
+  Result<double> timed_batch(int depth, Fingerprint& fingerprint) {
+    KvCache& cache = runner_.cache();
+    for (int seq = 1; seq < flags_.batch; ++seq) {
+      cache.clear(seq);
+      if (depth > 0) cache.restore(seq, cache.share(0, depth), depth);
+    }
+    double seconds = 0;
+    for (int at = depth; at < depth + flags_.answer; ++at) {
+      Batch batch;
+      for (int seq = 0; seq < flags_.batch; ++seq)
+        batch.add(seq, at, bench_ids(at, 1, runner_.config().vocab, seq).front(), true);
+      const auto start = Clock::now();
+      BEZEL_DO(runner_.pass(batch, {}, [&](ConstMat logits) {
+        for (int r = 0; r < logits.rows; ++r)
+          fingerprint.add(logits.row(r), static_cast<std::size_t>(logits.cols));
+      }));
+      seconds += std::chrono::duration<double>(Clock::now() - start).count();
+      if (InterruptGuard::flag().load()) return Error{Errc::Cancelled, "stopped", ""};
+    }
+    return static_cast<double>(flags_.answer) * flags_.batch / std::max(seconds, 1e-9);
+  }
+
   const BenchFlags& flags_;
   Runner& runner_;
 };
@@ -187,6 +214,7 @@ Json json_of(const BenchFlags& f, const Runner& r, double bandwidth,
                               {"prefill_tokens", f.prompt},
                               {"prefill_tok_s", row.prefill},
                               {"decode_tokens", f.answer},
+                              {"batch", f.batch},
                               {"decode_tok_s", row.decode},
                               {"decode_gb_s", row.decode_gbps},
                               {"fingerprint", row.fingerprint}});
@@ -203,7 +231,9 @@ void print_head(const BenchFlags& f, const Runner& r, double bandwidth) {
                   r.threads(), f.with.options.act == ActKind::Int8 ? "int8" : "f32",
                   format(dtype_of(f.with.options.kv)).name, r.chunk(), kNumericsVersion, f.repeat,
                   bandwidth, "depth", fmt::format("read {} tok/s", f.prompt),
-                  fmt::format("write {} tok/s", f.answer), "GB/s", "fingerprint"));
+                  f.batch == 1 ? fmt::format("write {} tok/s", f.answer)
+                               : fmt::format("write {} x {} tok/s", f.batch, f.answer),
+                  "GB/s", "fingerprint"));
 }
 
 // One test, ours and theirs in turns.
@@ -226,6 +256,7 @@ Status turn(const BenchFlags& f, Bench& bench, const std::vector<int>& depths,
       const int tokens = reads ? f.prompt : f.answer;
       for (const PeerSpeed& p : speeds) {
         if (p.reads != reads || p.tokens != tokens || p.depth != row.depth || tokens == 0) continue;
+        if (!reads && p.batch != f.batch) continue;
         auto race = std::find_if(races.begin(), races.end(), [&](const Race& r) {
           return r.test.reads == reads && r.test.depth == row.depth;
         });
@@ -263,6 +294,7 @@ void print_races(const BenchFlags& f, const std::vector<Race>& races) {
       out.push_back({{"reads", r.test.reads},
                      {"tokens", r.test.tokens},
                      {"depth", r.test.depth},
+                     {"batch", r.test.batch},
                      {"tok_s", r.ours},
                      {"peer_tok_s", r.theirs},
                      {"ratio", median(ratios(r))}});
@@ -297,8 +329,12 @@ Status bench(const BenchFlags& f) {
   const std::int64_t positions = std::int64_t{depths.back()} + std::max(f.prompt, f.answer);
   if (positions > (1 << 30))
     return Error{Errc::TooLarge, "the depth is too large for any model", ""};
-  BEZEL_TRY(const std::unique_ptr<Runner> runner,
-            Runner::open({.engine = f.with.options, .positions = static_cast<int>(positions)}));
+  EngineOptions options = f.with.options;
+  options.sequences = f.batch;
+  BEZEL_TRY(
+      const std::unique_ptr<Runner> runner,
+      Runner::open(
+          {.engine = options, .positions = static_cast<int>(positions), .last_rows = f.batch}));
   const InterruptGuard guard;
   Bench bench(f, *runner);
   if (f.answer > 0 && positions > 1) BEZEL_DO(bench.warm_up());
@@ -347,6 +383,9 @@ void add_bench(CLI::App& app, Action& action) {
   c->add_option("-n,--answer", f->answer, "tokens to write (32); 0: skip")
       ->type_name("N")
       ->check(range(0, 1 << 20));
+  c->add_option("-b,--batch", f->batch, "answers written at once (1)")
+      ->type_name("N")
+      ->check(range(1, 256));
   c->add_option("-d,--depth", f->depths, "depths, separated by commas (0,4096)")->type_name("LIST");
   c->add_option("--repeat", f->repeat, "runs, of which the median counts (3)")
       ->type_name("N")

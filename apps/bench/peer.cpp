@@ -42,6 +42,21 @@ bool test_name(std::string_view s, PeerSpeed& speed) {
   return s.empty();
 }
 
+// A row of llama-batched-bench, split into cells (the first one is empty).
+bool batch_row(const std::vector<std::string_view>& cells, PeerSpeed& speed) {
+  if (cells.size() < 11) return false;
+  std::array<double, 10> v{};
+  for (std::size_t i = 0; i < v.size(); ++i) {
+    std::string_view cell = chat::trim(cells[i + 1]);
+    if (!take(cell, v[i]) || !cell.empty() || !(v[i] >= 0 && v[i] < 1e9)) return false;
+  }
+  speed.depth = static_cast<int>(v[0]);
+  speed.tokens = static_cast<int>(v[1]);
+  speed.batch = static_cast<int>(v[2]);
+  speed.rate = v[7];
+  return speed.rate > 0;
+}
+
 std::vector<std::string_view> split(std::string_view text, char by) {
   std::vector<std::string_view> parts;
   for (std::size_t end; (end = text.find(by)) != std::string_view::npos;
@@ -57,6 +72,7 @@ std::vector<PeerSpeed> peer_speeds(const std::string& text) {
   std::vector<PeerSpeed> speeds;
   for (const std::string_view line : split(text, '\n')) {
     const auto cells = split(line, '|');
+    if (PeerSpeed speed; batch_row(cells, speed)) speeds.push_back(speed);
     for (std::size_t i = 0; i + 1 < cells.size(); ++i) {
       PeerSpeed speed;
       if (!test_name(chat::trim(cells[i]), speed)) continue;

@@ -170,6 +170,26 @@ TEST(Bench, AnotherEnginesSpeedsStandBesideOursOfTheSameTests) {
   EXPECT_TRUE(has(table, "read 8") && has(table, "write 2") && has(table, "ratio")) << table;
 }
 
+TEST(Bench, AnswersWrittenAtOnceHaveTheSameFingerprintForAnyThreadsAndStandBesideAPeers) {
+  const Words three{"bench", text_fixture("e2b"), "-p", "0", "-n", "3", "-d", "16", "-b", "3",
+                    "--json"};
+  const Json one = json_of(output_of(three + Words{"--threads", "1"}));
+  const Json& row = one.at("results").at(0);
+  EXPECT_EQ(row.at("batch"), 3);
+  EXPECT_GT(row.at("decode_tok_s").get<double>(), 0);
+  for (const Words& flags : {Words{"--threads", "3"}, Words{"--isa", "scalar"}}) {
+    const Json other = json_of(output_of(three + flags));
+    EXPECT_EQ(other.at("results").at(0).at("fingerprint"), row.at("fingerprint"));
+  }
+  const std::string rows =
+      "echo '| 16 | 3 | 1 | 1 | 1 | 1 | 1 | 9 | 1 | 1 |'; "
+      "echo '| 16 | 3 | 3 | 57 | 0.1 | 100 | 0.5 | 7.25 | 0.6 | 50 |'";
+  const Json race = json_of(output_of(three + Words{"--repeat", "1", "--compare", rows}));
+  ASSERT_EQ(race.size(), 1U) << dump_json(race);
+  EXPECT_EQ(race[0].at("batch"), 3);
+  EXPECT_EQ(race[0].at("peer_tok_s"), Json::array({7.25}));
+}
+
 TEST(Bench, ACommandThatFailsOrMeasuresSomethingElseIsSaid) {
   const Words small{"bench", text_fixture("e2b"), "-p", "8", "-n", "2", "-d", "0", "--compare"};
   EXPECT_TRUE(has(complaint(small + Words{"exit 3"}), "status 3"));

@@ -127,7 +127,7 @@ struct UnitQ4_K {
 struct UnitQ6_K {
   using K = Kind<32, 63, 2, false>;
   static constexpr int kParts = 8, kGroups = 53;
-  static constexpr int kAhead = 8192;  // nibbles are read twice: no plain stream (docs/speed.md)
+  static constexpr int kAhead = 4096;  // nibbles are read twice: no plain stream (docs/speed.md)
   const std::byte* unit;
   Flt d = Q::f16_in(group(unit, 4), 0);
 
