@@ -169,7 +169,9 @@ export function Composer() {
             e.currentTarget.value = "";
           }}
         />
-        <Chips />
+        <div class="chips">
+          <Chips />
+        </div>
         <Meter chat={chat.id} />
         {run ? (
           <button type="button" class="send stop" aria-label="Stop" title="Stop (Esc)" onClick={() => stop(chat.id)}>
