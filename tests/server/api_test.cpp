@@ -261,7 +261,8 @@ TEST_F(Api, AClientThatLeavesFreesItsPlace) {
   close();
   open(1, 0, "", 4096, "scalar");  // a second's work, where ours takes milliseconds
   const std::string endless =
-      R"({"prompt":"abc","stream":true,"max_tokens":4000,"logit_bias":{"1":-100}})";
+      R"({"prompt":"abc","stream":true,"max_tokens":4000,)"
+      R"("logit_bias":{"1":-100,"287":-100,"291":-100}})";  // no end, no end of a turn
   {
     Client client(front_->port());
     ASSERT_TRUE(client.send(request("POST", "/v1/completions", endless)));

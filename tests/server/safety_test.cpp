@@ -311,6 +311,7 @@ TEST_F(Api, MemoryStaysBelowWhatIsPrintedAtTheStart) {
   if (before == 0) GTEST_SKIP() << "no RssAnon here";
   open(4, 16, "", 2048);
   std::vector<std::thread> clients;
+  clients.reserve(8);
   for (int i = 0; i < 8; ++i)
     clients.emplace_back([&, i] {
       for (int n = 0; n < 3; ++n)

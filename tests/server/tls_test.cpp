@@ -144,7 +144,7 @@ TEST_F(Tls, AClientThatLeavesIsNoticed) {
 
 TEST_F(Tls, FilesThatAreWrongAreNamedInASentence) {
   std::ofstream(file("junk")) << "not PEM";
-  std::ofstream(file("empty"));
+  folder_.put("empty", "");
   ASSERT_EQ(std::system(fmt::format("openssl ec -in {} -aes256 -passout pass:secret -out {} "
                                     "2> /dev/null",
                                     file("a.key"), file("locked.key"))

@@ -57,7 +57,7 @@ Json json_object() {
 // `stream`: the type of a streamed answer, or null.
 Json post(const char* what, Api api, Json body, const char* stream) {
   Json ok = json_object();
-  if (stream != nullptr) ok["content"][stream]["schema"] = {{"type", "string"}};
+  if (stream != nullptr) ok["content"][stream] = Json::object();
   Json j = get(what, api, std::move(ok));
   j["requestBody"] = content("application/json", std::move(body));
   j["requestBody"]["required"] = true;

@@ -8,7 +8,7 @@ namespace {
 TEST(Embedding, IsTheMeanOfTheFinalStates) {
   const std::vector<TokenId> ids = {kBos,       byte_id('a'), byte_id('b'),
                                     word_id(3), byte_id('c'), byte_id('a')};
-  auto runner = Runner::open({.engine = tiny_engine(), .every_row = true});
+  auto runner = bezel::Runner::open({.engine = tiny_engine(), .every_row = true});
   ASSERT_TRUE(runner) << runner.error().text();
   std::vector<double> sum(static_cast<std::size_t>((*runner)->config().width));
   const auto tap = [&](std::string_view what, int, ConstMat x) {

@@ -37,7 +37,7 @@ def main():
                 done = subprocess.run(
                     [sys.executable, "-m", "schemathesis.cli", "--no-color", "run", f"{url}/openapi.json", "--checks", CHECKS, "--phases",
                      "examples,coverage,fuzzing", "--max-examples", str(max(10, options.cases // 30)), "--seed", str(seed),
-                     "--max-response-time", "30", "--request-timeout", "60", "--workers", "4", "--continue-on-failure",
+                     "--max-response-time", "30", "--request-timeout", "60", "--workers", "1", "--continue-on-failure",
                      "--suppress-health-check", "all", "--max-failures", "20"],
                     cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             status, output, seed = done.returncode, done.stdout, seed + 1
