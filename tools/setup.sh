@@ -52,6 +52,8 @@ missing_for_build() {
   have_file include/fmt/core.h || echo libfmt-dev
   have_file include/CLI/CLI.hpp || echo libcli11-dev
   have_file include/simdjson.h || echo libsimdjson-dev
+  have_file include/curl/curl.h 'include/*/curl/curl.h' || echo libcurl4-openssl-dev
+  have_file include/openssl/evp.h || echo libssl-dev
   have_boost || echo 'libboost1.81-dev|libboost-dev'
 }
 missing_for_download() {

@@ -286,32 +286,69 @@ def tsan(run):
 
 def clients(run):
     """The official Python clients against `bezel serve`, with the Gemma 3 270M weights."""
-    model = pathlib.Path(os.environ.get("BEZEL_GEMMA3_270M") or pathlib.Path(
-        os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "bezel/gemma-3-270m-q4_k_m.gguf"))
+    model = weights_path()
     if not model.is_file():
         run.skip("clients: the Gemma 3 270M weights are not here")
         return
-    packages = run.root / "build/clients"
-    if not packages.is_dir() and not run.options.offline:
-        status, _ = run.command([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(packages), "openai",
-                                 "anthropic", "ollama"], "clients-pip")
-        if status != 0:
-            shutil.rmtree(packages, ignore_errors=True)
-    if not packages.is_dir():
+    packages = pip_folder(run, "clients", ["openai", "anthropic", "ollama"])
+    if not packages:
         run.skip("clients: the packages openai, anthropic and ollama could not be fetched")
         return
     if not build(run, "release", ["bezel"]):
         return
     status, output = run.command([sys.executable, "tests/server/clients.py", "build/release/bezel", str(model)], "clients",
                                  env={**os.environ, "PYTHONPATH": str(packages)})
-    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
     for line in re.findall(r"^skip (.*)", output, re.MULTILINE):
         run.skip(line)
+    script_lines(run, "clients", status, output)
+
+
+def weights_path():
+    """Where tools/fetch_data.py puts the Gemma 3 270M weights."""
+    return pathlib.Path(os.environ.get("BEZEL_GEMMA3_270M") or pathlib.Path(
+        os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache", "bezel/gemma-3-270m-q4_k_m.gguf"))
+
+
+def pip_folder(run, name, packages):
+    """build/NAME with these Python packages in it, fetched once; None when they cannot be had."""
+    folder = run.root / "build" / name
+    if not folder.is_dir() and not run.options.offline:
+        status, _ = run.command([sys.executable, "-m", "pip", "install", "--quiet", "--target", str(folder), *packages],
+                                f"{name}-pip")
+        if status != 0:
+            shutil.rmtree(folder, ignore_errors=True)
+    return folder if folder.is_dir() else None
+
+
+def script_lines(run, what, status, output):
+    """Counts the `ok` and `FAIL` lines of a script."""
+    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
     failed = re.findall(r"^FAIL (.*)", output, re.MULTILINE)
     for name in failed:
-        run.fail(f"clients: {name}", output)
+        run.fail(f"{what}: {name}", output)
     if status != 0 and not failed:
-        run.fail("clients", output)
+        run.fail(what, output)
+
+
+def hub(run):
+    """The huggingface_hub package in one cache with us, and `bezel doctor` on damaged copies of the real model."""
+    if not build(run, "release", ["bezel"]):
+        return
+    server = run.root / "build/release/tests/test_hub_server"
+    packages = pip_folder(run, "hub", ["huggingface_hub"])
+    if packages and build(run, "release", ["test_hub_server"]):
+        status, output = run.command(
+            [sys.executable, "tests/hub/scripts/interop.py", "build/release/bezel", str(server),
+             "tests/fixtures/text/e2b/model.gguf"], "hub-interop", env={**os.environ, "PYTHONPATH": str(packages)})
+        script_lines(run, "hub", status, output)
+    else:
+        run.skip("hub: the package huggingface_hub could not be fetched")
+    if not weights_path().is_file():
+        run.skip("doctor: the Gemma 3 270M weights are not here")
+        return
+    status, output = run.command([sys.executable, "tests/hub/scripts/doctor_check.py", "build/release/bezel",
+                                  str(weights_path())], "doctor")
+    script_lines(run, "doctor", status, output)
 
 
 # ---- clang
@@ -499,4 +536,4 @@ def fuzz_one(run, name, seconds):
 
 
 ALL = [("house", house), ("format", clang_format), ("data", data), ("release", release), ("debug", debug),
-       ("tsan", tsan), ("clients", clients), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]
+       ("tsan", tsan), ("clients", clients), ("hub", hub), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]
