@@ -349,6 +349,11 @@ def hub(run):
     status, output = run.command([sys.executable, "tests/hub/scripts/doctor_check.py", "build/release/bezel",
                                   str(weights_path())], "doctor")
     script_lines(run, "doctor", status, output)
+    status, output = run.command([sys.executable, "tests/hub/scripts/offline_check.py", "build/release/bezel",
+                                  str(weights_path())], "offline")
+    for line in re.findall(r"^skip (.*)", output, re.MULTILINE):
+        run.skip(line)
+    script_lines(run, "offline", status, output)
 
 
 # ---- clang

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "hub/find/places.h"
 #include "hub/name.h"
 
 namespace bezel::app {
@@ -85,7 +86,8 @@ bool is_path(const std::string& text) {
          ::access(text.c_str(), F_OK) == 0;
 }
 
-Result<std::string> path_of(const std::string& name, bool offline) {
+Result<std::string> path_of(const std::string& name, bool forbidden) {
+  const bool offline = forbidden || hub::offline_by_environment();
   BEZEL_TRY(const auto store, ModelStore::open({.offline = offline}));
   auto found = store->find(name);
   if (found) {
@@ -100,7 +102,7 @@ Result<std::string> path_of(const std::string& name, bool offline) {
     return Error{
         Errc::NotFound,
         fmt::format("{} is not on this machine{}; `bezel pull {}` fetches it ({}{})", name,
-                    offline ? ", and --offline allows no connection" : "", name, plan->what, size),
+                    offline ? ", and no connection is allowed" : "", name, plan->what, size),
         ""};
   if (!ask(fmt::format("{} is not on this machine. Fetch {}{}?", name, plan->what, size), true))
     return Error{Errc::Cancelled, "nothing was fetched", ""};

@@ -55,6 +55,9 @@ class HubPull : public testing::Test {
     const std::string text = pulled.error().text();
     EXPECT_NE(text.find(part), std::string::npos) << text;
     EXPECT_EQ(text.find('\n'), std::string::npos);
+    if (world_.files().empty()) {
+      EXPECT_FALSE(is_directory(world_.cache() + "/" + hub::repo_folder(kRepo)));
+    }
     for (const std::string& file : world_.files()) {
       EXPECT_EQ(file.rfind("hf/hub/", 0), 0U) << file;
       EXPECT_EQ(file.find("snapshots"), std::string::npos) << file;

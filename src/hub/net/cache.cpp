@@ -74,6 +74,11 @@ Status CachedRepo::make_folders() const {
   return Ok{};
 }
 
+void CachedRepo::remove_empty_folders() const {
+  for (const char* name : {"/blobs", "/snapshots", "/refs", ""})
+    (void)::rmdir((folder_ + name).c_str());  // fails where something is inside
+}
+
 Status CachedRepo::link(const std::string& commit, const std::string& path,
                         const std::string& checksum) const {
   const fs::path pointer = fs::path(snapshot(commit)) / path;

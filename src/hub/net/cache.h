@@ -38,6 +38,8 @@ class CachedRepo {
   const std::string& folder() const { return folder_; }
 
   Status make_folders() const;
+  // After a pull that failed: folders without anything in them go.
+  void remove_empty_folders() const;
   // snapshots/COMMIT/PATH becomes a link to the blob, at once.
   Status link(const std::string& commit, const std::string& path,
               const std::string& checksum) const;

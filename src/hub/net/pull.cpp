@@ -179,7 +179,11 @@ Result<Pulled> Pull::from_repo(const PullWish& w) {
   BEZEL_DO(repo.make_folders());
   std::uint64_t before = 0;
   for (RepoFile& f : files) {
-    BEZEL_DO(one_file(client, repo, w.name.repo, info.commit, f, before));
+    if (const Status status = one_file(client, repo, w.name.repo, info.commit, f, before);
+        !status) {
+      repo.remove_empty_folders();
+      return status.error();
+    }
     before += f.size;
   }
   BEZEL_DO(repo.set_ref(w.name.revision, info.commit));

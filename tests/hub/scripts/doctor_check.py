@@ -29,9 +29,10 @@ def swapped_tensor(g):
 
 
 def scaled_norms(g):
-    """The norm before a layer's attention is three times as large, in six layers."""
+    """The norm behind the attention is three times as large, in six layers (before it, it would change nothing: what
+    follows is normed again)."""
     for i in range(6, 12):
-        name = f"blk.{i}.attn_norm.weight"
+        name = f"blk.{i}.post_attention_norm.weight"
         g.put_floats(name, [3 * x for x in g.floats(name)])
 
 
