@@ -70,7 +70,8 @@ Finding weights_finding(const TensorFile& file) {
     if (t.n_values() >= t.shape.back() && t.n_values() > 1)
       roles[role_of(t.name)].emplace_back(s.rms, t.name);
   }
-  // A tensor far from its twins of all other layers: 1,000 times their median is no training's work.
+  // A tensor far from its twins of all other layers: 1,000 times their median is no training's
+  // work.
   constexpr double kFar = 1000;
   for (auto& [role, all] : roles) {
     if (all.size() < 4) continue;

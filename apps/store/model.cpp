@@ -80,10 +80,10 @@ class PullLine {
   Clock::time_point last_ = Clock::now();
 };
 
-// Whether `text` is a path, or must be one.
+// Whether `text` is a path, or can be nothing else.
 bool is_path(const std::string& text) {
   return is_file(text) || is_directory(text) || hub::means_a_path(text) ||
-         ::access(text.c_str(), F_OK) == 0;
+         ::access(text.c_str(), F_OK) == 0 || !hub::parse_name(text);
 }
 
 Result<std::string> path_of(const std::string& name, bool forbidden) {
