@@ -45,7 +45,8 @@ std::size_t n_parts(const BlobWish& w) {
 
 // The parts that are on disk; all '0' when nothing usable is.
 std::string parts_here(const BlobWish& w) {
-  const std::string none(n_parts(w), '0'), head = head_line(w);
+  std::string none(n_parts(w), '0');
+  const std::string head = head_line(w);
   std::error_code error;
   if (fs::file_size(partial(w), error) != w.from.size || error) return none;
   const auto text = read_file(parts_file(w), kMostParts + head.size());
