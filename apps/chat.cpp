@@ -350,9 +350,7 @@ void add_chat(CLI::App& app, Action& action) {
             "  bezel chat model.gguf --think --builtin-tools --folder ~/notes\n"
             "  bezel chat model.gguf --mcp \"npx -y @modelcontextprotocol/server-time\"\n"
             "  bezel chat model.gguf --system \"Answer in French.\" --temp 0.7 --ctx 16384\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   c->add_option("--system", f->system, "system text")->type_name("TEXT");
   c->add_option("--load", f->load, "go on with a saved conversation")->type_name("FILE");
   f->think.add(*c);

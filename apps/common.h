@@ -85,6 +85,13 @@ struct SamplingFlags {
   Result<Request> request(const Engine& engine) const;
 };
 
+// MODEL of a command, or an option in its place: a file, a folder, or a name (bezel/store.h). Adds
+// --offline. `path` must not move.
+CLI::Option* add_model(CLI::App& command, const std::string& option, std::string& path,
+                       const std::string& text = "model: a file, a folder, or a name like e2b");
+// Puts a path in place of every name that add_model() has read; asks before it fetches.
+Status find_models();
+
 // Ids given on the command line or in a file: decimal, separated by commas or white space.
 struct IdsFlags {
   std::string ids, file;
@@ -105,6 +112,10 @@ using Action = std::function<int()>;
 void add_run(CLI::App& app, Action& action);
 void add_chat(CLI::App& app, Action& action);
 void add_serve(CLI::App& app, Action& action);
+void add_list(CLI::App& app, Action& action);
+void add_pull(CLI::App& app, Action& action);
+void add_rm(CLI::App& app, Action& action);
+void add_doctor(CLI::App& app, Action& action);
 void add_show(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 void add_tokenize(CLI::App& app, Action& action);

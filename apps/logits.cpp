@@ -162,9 +162,7 @@ void add_logits(CLI::App& app, Action& action) {
       "  bezel logits model.gguf --ids 2,5,7 --output numbers.safetensors\n"
       "  bezel logits model.gguf --ids-file ids.txt --act f32 --kv f32 --layers --greedy 24 \\\n"
       "      --output numbers.safetensors\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   f->ids.add(*c, true);
   c->add_option("--output", f->output, "the file to write")->required()->type_name("O.safetensors");
   c->add_flag("--layers", f->layers, "what every layer gives, too");

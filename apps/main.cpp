@@ -16,12 +16,15 @@ namespace {
 constexpr const char* kDescription =
     "Runs Gemma 4 and Gemma 3 text models on this machine's processor.";
 constexpr const char* kFooter =
-    "MODEL is a .gguf file or a folder in the layout of Hugging Face (config.json, "
-    "*.safetensors).\n"
+    "MODEL is a .gguf file, a folder in the layout of Hugging Face (config.json, *.safetensors), "
+    "or\n"
+    "a name: e2b, e4b, 12b, 26b, 31b, owner/repo, or one that `bezel list` shows. What is not here "
+    "is\n"
+    "fetched from the hub; `bezel pull --help` says more.\n"
     "`bezel COMMAND --help` explains a command.\n\n"
     "Examples:\n"
+    "  bezel chat e2b\n"
     "  bezel run gemma-4-E2B-it-Q4_0.gguf \"Why is the sky blue?\"\n"
-    "  bezel chat gemma-4-E4B-it-Q4_0.gguf\n"
     "  bezel show gemma-4-12B-it-Q4_K_M.gguf --ctx 32768\n";
 
 std::string version_text() {
@@ -66,6 +69,10 @@ int run_program(int argc, char** argv) {
   add_run(app, action);
   add_chat(app, action);
   add_serve(app, action);
+  add_list(app, action);
+  add_pull(app, action);
+  add_rm(app, action);
+  add_doctor(app, action);
   add_show(app, action);
   add_bench(app, action);
   add_tokenize(app, action);
@@ -98,6 +105,7 @@ int run_program(int argc, char** argv) {
     std::fprintf(stderr, "bezel: a command is missing; see `bezel --help`\n");
     return kUsage;
   }
+  if (const Status found = find_models(); !found) return fail(found.error());
   return output().finish(action());
 }
 

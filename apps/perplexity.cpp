@@ -152,9 +152,7 @@ void add_perplexity(CLI::App& app, Action& action) {
       "Examples:\n"
       "  bezel perplexity model.gguf text.txt\n"
       "  bezel perplexity model.gguf --ids-file ids.txt --act f32 --kv f32 --json\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   auto* text = c->add_option("FILE", f->text, "text file, or - for standard input")->type_name("");
   f->ids.add(*c, false);
   c->add_option("--window", f->window, "score in windows of N ids")

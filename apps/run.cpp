@@ -239,9 +239,7 @@ void add_run(CLI::App& app, Action& action) {
       "  bezel run model.gguf --think --tools tools.json \"Is it raining in Oslo?\"\n"
       "  bezel run model.gguf --schema person.json \"Invent a person.\"\n"
       "  bezel run base-model.gguf --raw -n 100 \"Once upon a time\"\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   c->add_option("PROMPT", f->prompt, "the prompt, or - to read it from standard input")
       ->required()
       ->type_name("");

@@ -177,9 +177,7 @@ void add_serve(CLI::App& app, Action& action) {
       "  bezel serve model.gguf\n"
       "  bezel serve model.gguf --port 9000 --parallel 8 --ctx 8192\n"
       "  BEZEL_API_KEY=... bezel serve model.gguf --host 0.0.0.0\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   c->add_option("--host", f->host, "address to listen at (default 127.0.0.1)")->type_name("NAME");
   c->add_option("--port", f->port, "port (default 8080; 0: any free one)")
       ->check(range(0, 65535))

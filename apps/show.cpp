@@ -329,9 +329,7 @@ void add_show(CLI::App& app, Action& action) {
       "  bezel show model.gguf --ctx 32768\n"
       "  bezel show model.gguf --tensors\n"
       "  bezel show model.gguf --json | jq .memory\n");
-  c->add_option("FILE", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   c->add_flag("--tensors", f->tensors, "list every tensor");
   c->add_flag("--json", f->json, "as one JSON object");
   f->with.add(*c);

@@ -53,6 +53,8 @@ missing_for_build() {
   have_file include/CLI/CLI.hpp || echo libcli11-dev
   have_file include/simdjson.h || echo libsimdjson-dev
   have_file include/sqlite3.h || echo libsqlite3-dev
+  have_file include/curl/curl.h 'include/*/curl/curl.h' || echo libcurl4-openssl-dev
+  have_file include/openssl/evp.h || echo libssl-dev
   have_boost || echo 'libboost1.81-dev|libboost-dev'
 }
 missing_for_download() {
@@ -71,7 +73,6 @@ missing_for_all_stages() {
   have clang-tidy-14 || have clang-tidy || echo 'clang-tidy-14|clang-tidy'
   have clang++-19 || echo 'clang-19|clang'
   have_file 'lib/llvm-19/lib/clang/*/lib/linux/libclang_rt.fuzzer-*' || echo 'libclang-rt-19-dev|'
-  have_file include/openssl/ssl.h || echo 'libssl-dev|'
   have npm || echo npm
   have chromium || have google-chrome || echo 'chromium|'
 }

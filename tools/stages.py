@@ -15,6 +15,7 @@ import time
 import traceback
 import xml.etree.ElementTree
 
+import pulling
 import serving
 
 CODE = (".cpp", ".h")
@@ -290,6 +291,10 @@ def serve(run):
     serving.everything(run, build)
 
 
+def hub(run):
+    pulling.everything(run, build)
+
+
 # ---- the page
 
 def node_new_enough():
@@ -536,4 +541,4 @@ def fuzz_one(run, name, seconds):
 
 
 ALL = [("house", house), ("format", clang_format), ("data", data), ("release", release), ("debug", debug),
-       ("tsan", tsan), ("serve", serve), ("web", web), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]
+       ("tsan", tsan), ("serve", serve), ("hub", hub), ("web", web), ("clang", clang_syntax), ("tidy", tidy), ("fuzz", fuzz)]

@@ -5,13 +5,12 @@
 #include <charconv>
 #include <chrono>
 #include <memory>
-#include <new>
 #include <string>
 #include <vector>
 
 #include "base/fingerprint.h"
 #include "base/json.h"
-#include "base/pool.h"
+#include "bench/bandwidth.h"
 #include "bench/peer.h"
 #include "common.h"
 #include "engine/sampling/random.h"
@@ -52,28 +51,6 @@ std::vector<TokenId> bench_ids(int first, int n, int vocab, int answer = 0) {
         random_bits(1 + static_cast<std::uint64_t>(answer), static_cast<std::uint64_t>(i)) %
         static_cast<std::uint64_t>(vocab)));
   return ids;
-}
-
-// 10^9 bytes a second that all threads together read from memory: the best of five walks through a
-// buffer that no cache holds.
-double read_bandwidth(const KernelTable& table, int threads) {
-  constexpr int kPieces = 128, kFloats = 256 * 1024;  // 128 MiB
-  const std::unique_ptr<float[]> buffer(
-      new (std::nothrow) float[std::size_t{kPieces} * std::size_t{kFloats}]());
-  if (buffer == nullptr) return 0;
-  ThreadPool pool(threads);
-  std::vector<float> sums(kPieces);
-  double best = 0;
-  for (int walk = 0; walk < 5; ++walk) {
-    const auto start = Clock::now();
-    pool.run(kPieces, [&](int item, int) {
-      const auto at = static_cast<std::size_t>(item);
-      sums[at] = table.sum_squares(buffer.get() + at * std::size_t{kFloats}, kFloats);
-    });
-    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-    best = std::max(best, 4.0 * kPieces * kFloats / 1e9 / std::max(seconds, 1e-9));
-  }
-  return best;
 }
 
 class Bench {
@@ -374,9 +351,7 @@ void add_bench(CLI::App& app, Action& action) {
       "  bezel bench model.gguf -p 128 -n 64 -d 0,1024,8192 --threads 4 --json\n"
       "  bezel bench model.gguf -d 0 --threads 2 --repeat 5 --compare \\\n"
       "    'llama-bench -m model.gguf -t 2 -p 512 -n 32 -r 1 -fa 1 2>/dev/null'\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")
-      ->required()
-      ->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
   c->add_option("-p,--prompt", f->prompt, "tokens to read (512); 0: skip")
       ->type_name("N")
       ->check(range(0, 1 << 20));

@@ -148,8 +148,8 @@ void add_check(CLI::App& app, Action& action) {
       "  bezel check --schema person.json < answer.json\n"
       "  bezel check --schema person.json --jsonl --tokens model.gguf < answers.jsonl\n");
   f->constraint.add(*c);
-  c->add_option("--tokens", f->tokens,
-                "token by token, each against its mask; a model or a tokenizer.json")
+  add_model(*c, "--tokens", f->tokens,
+            "token by token, each against its mask; a model or a tokenizer.json")
       ->type_name("MODEL");
   c->add_flag("--jsonl", f->jsonl, "a text a line");
   c->callback([f, &action] { action = [f] { return check_all(*f); }; });

@@ -167,7 +167,8 @@ void add_parse(CLI::App& app, Action& action) {
       "  echo '{\"pieces\":[{\"text\":\"Hi\"},{\"text\":\"<turn|>\",\"special\":true}]}' | bezel "
       "parse\n"
       "  bezel parse --tools tools.json --state think model.gguf < answers.jsonl\n");
-  c->add_option("MODEL", f->path, "model file or folder, or a tokenizer.json")->type_name("");
+  add_model(*c, "MODEL", f->path, "model (file, folder or name), or a tokenizer.json")
+      ->type_name("");
   c->add_option("--tools", f->tools, "declared tools: they decide the types of arguments")
       ->type_name("FILE");
   c->add_option("--state", f->state, "where the prompt ended: content, think or call")

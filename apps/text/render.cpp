@@ -114,7 +114,8 @@ void add_render(CLI::App& app, Action& action) {
       "  echo '{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"}]}' | bezel render --template "
       "small\n"
       "  bezel render model.gguf --cured --ids < request.json\n");
-  c->add_option("MODEL", f->path, "model file or folder, or a tokenizer.json")->type_name("");
+  add_model(*c, "MODEL", f->path, "model (file, folder or name), or a tokenizer.json")
+      ->type_name("");
   c->add_option("--template", f->style, "large, small or gemma3; else the model's")
       ->type_name("NAME")
       ->check(CLI::IsMember(std::vector<std::string>{"large", "small", "gemma3"}));

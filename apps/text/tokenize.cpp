@@ -94,7 +94,7 @@ void add_tokenize(CLI::App& app, Action& action) {
       "  printf 'Hello, world' | bezel tokenize model.gguf\n"
       "  printf '2 9259' | bezel tokenize tokenizer.json --decode\n"
       "  bezel tokenize model.gguf --plain --jsonl < texts.jsonl > ids.jsonl\n");
-  c->add_option("MODEL", f->path, "model file or folder, or a tokenizer.json")
+  add_model(*c, "MODEL", f->path, "model (file, folder or name), or a tokenizer.json")
       ->required()
       ->type_name("");
   auto* plain = c->add_flag("--plain", f->plain, "marker strings in the text stay text");

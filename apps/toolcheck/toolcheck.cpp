@@ -236,7 +236,7 @@ void add_toolcheck(CLI::App& app, Action& action) {
       "  bezel toolcheck model.gguf --only array --verbose\n"
       "  bezel toolcheck model.gguf --greedy --json > report.json\n"
       "  bezel toolcheck --list\n");
-  c->add_option("MODEL", f->with.options.model_path, "model file or folder")->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path)->type_name("");
   c->add_option("--repeat", f->repeat, "ask N times, with seeds one after the other")
       ->type_name("N")
       ->check(range(1, 10000));

@@ -112,6 +112,7 @@ void add_others(Json& paths, const EngineInfo& info) {
   paths["/ready"]["get"] = get("Requests are taken", Api::OpenAi, json_object());
   paths["/metrics"]["get"] =
       get("Counters for Prometheus", Api::OpenAi, content("text/plain", Json{{"type", "string"}}));
+  paths["/page.json"]["get"] = get("What the chat page needs to know", Api::OpenAi, json_object());
   paths["/openapi.json"]["get"] = get("This document", Api::OpenAi, json_object());
 }
 

@@ -1,0 +1,137 @@
+#include "hub/net/cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "base/file.h"
+#include "hub/find/find.h"
+
+namespace bezel::hub {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+Error cannot_write(const std::string& path, const std::string& why) {
+  return {Errc::Io, fmt::format("cannot write here: {}", why), path};
+}
+
+std::string errno_text() {
+  return std::generic_category().message(errno);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileLock>> FileLock::try_lock(const std::string& path) {
+  for (int n = 0; n < 100; ++n) {
+    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0664);
+    if (fd < 0) return cannot_write(path, errno_text());
+    if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+      const bool held = errno == EWOULDBLOCK || errno == EINTR;
+      if (held || errno == ENOSYS || errno == ENOTSUP || errno == ENOLCK) {
+        if (held) {
+          ::close(fd);
+          return std::unique_ptr<FileLock>();
+        }
+        return std::unique_ptr<FileLock>(new FileLock(fd));  // no locks on this file system
+      }
+      const Error error = cannot_write(path, errno_text());
+      ::close(fd);
+      return error;
+    }
+    struct stat info {};
+    if (::fstat(fd, &info) == 0 && info.st_nlink > 0)
+      return std::unique_ptr<FileLock>(new FileLock(fd));
+    ::close(fd);  // its name went while we took it
+  }
+  return cannot_write(path, "the lock's file goes away again and again");
+}
+
+FileLock::~FileLock() {
+  ::close(fd_);
+}
+
+CachedRepo::CachedRepo(const std::string& cache, const std::string& repo)
+    : cache_(cache), folder_(cache + "/" + repo_folder(repo)), name_(repo_folder(repo)) {}
+
+std::string CachedRepo::lock(const std::string& checksum) const {
+  return fmt::format("{}/.locks/{}/{}.lock", cache_, name_, checksum);
+}
+
+Status CachedRepo::make_folders() const {
+  for (const std::string& path :
+       {cache_ + "/.locks/" + name_, folder_ + "/blobs", folder_ + "/snapshots", folder_ + "/refs"})
+    BEZEL_DO(make_folder(path));
+  return Ok{};
+}
+
+void CachedRepo::remove_empty_folders() const {
+  for (const char* name : {"/blobs", "/snapshots", "/refs", ""})
+    (void)::rmdir((folder_ + name).c_str());  // fails where something is inside
+}
+
+Status CachedRepo::link(const std::string& commit, const std::string& path,
+                        const std::string& checksum) const {
+  const fs::path pointer = fs::path(snapshot(commit)) / path;
+  BEZEL_DO(make_folder(pointer.parent_path().string()));
+  std::string up = "../..";
+  for (const char c : path)
+    if (c == '/') up += "/..";
+  const std::string target = up + "/blobs/" + checksum;
+  std::error_code error;
+  if (fs::read_symlink(pointer, error) == target) return Ok{};
+  const std::string temp = fmt::format("{}.bezel-{}", pointer.string(), ::getpid());
+  fs::remove(temp, error);
+  fs::create_symlink(target, temp, error);
+  if (error) fs::create_hard_link(blob(checksum), temp, error);  // no symbolic links here
+  if (!error) fs::rename(temp, pointer, error);
+  if (!error) return Ok{};
+  const Error problem = cannot_write(pointer.string(), error.message());
+  fs::remove(temp, error);
+  return problem;
+}
+
+Status CachedRepo::set_ref(const std::string& revision, const std::string& commit) const {
+  if (revision == commit) return Ok{};
+  const std::string path = folder_ + "/refs/" + revision;
+  const auto now = read_file(path, 100);
+  if (now && *now == commit) return Ok{};
+  BEZEL_TRY(const auto file, AtomicFile::create(path));
+  file->write(commit.data(), commit.size());
+  return file->commit();
+}
+
+Status CachedRepo::mark_ours(const std::string& checksum) const {
+  BEZEL_DO(make_folder(folder_ + "/.bezel"));
+  BEZEL_TRY(const auto file, AtomicFile::create(folder_ + "/.bezel/" + checksum));
+  return file->commit();
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error)
+    return Error{Errc::Io, fmt::format("cannot make this folder: {}", error.message()), path};
+  return Ok{};
+}
+
+std::uint64_t free_disk(const std::string& folder) {
+  fs::path path(folder);
+  struct statvfs info {};
+  while (::statvfs(path.c_str(), &info) != 0) {
+    if (!path.has_parent_path() || path == path.parent_path()) return 0;
+    path = path.parent_path();
+  }
+  return std::uint64_t{info.f_bavail} * info.f_frsize;
+}
+
+}  // namespace bezel::hub
