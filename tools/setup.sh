@@ -67,7 +67,6 @@ missing_for_tests() {
 }
 # What only some stages want: when one cannot be had, its stage says so and is skipped.
 missing_for_all_stages() {
-  have ccache || echo ccache
   have_clang || echo 'clang-14|clang'
   have clang-format-14 || echo 'clang-format-14|clang-format'
   have clang-tidy-14 || have clang-tidy || echo 'clang-tidy-14|clang-tidy'

@@ -161,7 +161,12 @@ def data(run):
 # ---- builds and their tests
 
 def launcher():
-    return ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
+    """Compiler results that ccache keeps, where it has some; else precompiled headers, which it could not keep."""
+    home = pathlib.Path.home()
+    kept = [os.environ.get("CCACHE_DIR"), home / ".cache/ccache", home / ".ccache"]
+    if shutil.which("ccache") and any(folder and pathlib.Path(folder).is_dir() for folder in kept):
+        return ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
+    return ["-DBEZEL_PCH=ON"]
 
 
 def build(run, preset, targets=(), extra=(), prefix=()):
