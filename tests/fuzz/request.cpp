@@ -62,6 +62,7 @@ class Nobody final : public Service {
     return Error{Errc::Busy, "nobody answers", ""};
   }
   ServiceLoad load() const override { return {}; }
+  Status stop() override { return Ok{}; }
 
  private:
   Bytes engine_;

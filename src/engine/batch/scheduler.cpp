@@ -210,9 +210,9 @@ void Scheduler::choose(std::span<const std::size_t> parts, ConstMat logits) {
     else
       items.emplace_back([&s, rows] { s.choose_ahead(rows); });
   }
-  for (const auto& [masks, all] : shared)
-    items.emplace_back([&all = all] {
-      for (const auto& [s, rows] : all) s->choose_ahead(rows);
+  for (const auto& entry : shared)
+    items.emplace_back([&rows_of = entry.second] {
+      for (const auto& [s, rows] : rows_of) s->choose_ahead(rows);
     });
   const auto run_item = [&](int n) { items[static_cast<std::size_t>(n)](); };
   if (items.size() == 1) return run_item(0);
