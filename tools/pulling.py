@@ -10,5 +10,6 @@ def everything(run, build):
         serving.checked(run, "hub-interop", ["tests/hub/scripts/interop.py", program, "build/release/tests/test_hub_server",
                                              "tests/fixtures/text/e2b/model.gguf"], found)
     if model := serving.real_model(run, "doctor"):
-        serving.checked(run, "doctor", ["tests/hub/scripts/doctor_check.py", program, model], {})
+        some = [] if run.options.long else ["--some"]
+        serving.checked(run, "doctor", ["tests/hub/scripts/doctor_check.py", program, model, *some], {})
         serving.checked(run, "offline", ["tests/hub/scripts/offline_check.py", program, model], {})

@@ -8,8 +8,8 @@ import tempfile
 
 PACKAGES = {"clients": ["openai", "anthropic", "ollama"], "schemathesis": ["schemathesis"], "lm_eval": ["lm-eval[api]"],
             "hub": ["huggingface_hub"]}
-CASES, LONG_CASES = 600, 10000        # of schemathesis
-MINUTES, LONG_MINUTES = 0.3, (10, 30)  # of 64 clients; of 64 clients half of whose requests misbehave
+CASES, LONG_CASES = 300, 10000        # of schemathesis
+MINUTES, LONG_MINUTES = 0.2, (10, 30)  # of 64 clients; of 64 clients half of whose requests misbehave
 
 
 def everything(run, build):

@@ -16,15 +16,9 @@
 #include <utility>
 #include <vector>
 
-namespace bezel::test {
+#include "robust/sanitized.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool kSanitized = false;
-#endif
+namespace bezel::test {
 
 // Nothing here takes so long, even with sanitizers on a busy machine.
 constexpr std::chrono::seconds kPatience{kSanitized ? 240 : 60};

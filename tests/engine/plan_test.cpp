@@ -6,22 +6,10 @@
 #include "base/system.h"
 #include "engine/harness.h"
 #include "engine/runner.h"
+#include "robust/sanitized.h"
 
 namespace bezel::test {
 namespace {
-
-// The sanitizers' shadow memory and quarantine make resident memory say nothing.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kResidentMemoryTells = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr bool kResidentMemoryTells = false;
-#else
-constexpr bool kResidentMemoryTells = true;
-#endif
-#else
-constexpr bool kResidentMemoryTells = true;
-#endif
 
 class Plan : public testing::Test {
  protected:
@@ -188,7 +176,7 @@ struct Case {
 };
 
 TEST(PlanHolds, MemoryReallyTakenStaysWithinThePlan) {
-  if (!kResidentMemoryTells) GTEST_SKIP() << "a sanitizer's own memory would be counted";
+  if (kSanitized) GTEST_SKIP() << "a sanitizer's own memory would be counted";
   const Case cases[] = {{"e2b/model.gguf", 512, 1, false, KvKind::F32},
                         {"e2b/model.gguf", 2048, 3, true, KvKind::F32},
                         {"26b-a4b/model.gguf", 256, 2, false, KvKind::F16},

@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "robust/sanitized.h"
 #include "server/api.h"
 
 namespace bezel::test {
@@ -303,9 +304,7 @@ std::uint64_t own_memory() {
 }
 
 TEST_F(Api, MemoryStaysBelowWhatIsPrintedAtTheStart) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "a sanitizer takes memory of its own";
-#endif
+  if (kSanitized) GTEST_SKIP() << "a sanitizer takes memory of its own";
   close();
   const std::uint64_t before = own_memory();
   if (before == 0) GTEST_SKIP() << "no RssAnon here";

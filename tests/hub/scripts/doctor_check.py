@@ -101,6 +101,8 @@ def doctor(bezel, model):
 
 def main():
     bezel, model = sys.argv[1], pathlib.Path(sys.argv[2])
+    some = [shuffled_tokenizer, dead_matrix]  # --some: not all ten
+    damages = some if "--some" in sys.argv[3:] else DAMAGE
     status, text = doctor(bezel, model)
     sound = status == 0
     print("ok the sound model passes" if sound else f"FAIL the sound model passes\n{text}", flush=True)
@@ -109,7 +111,7 @@ def main():
     found = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = pathlib.Path(folder) / "copy.gguf"
-        for damage in DAMAGE:
+        for damage in damages:
             shutil.copyfile(model, copy)
             file = Gguf(copy)
             damage(file)
@@ -120,8 +122,8 @@ def main():
             found += good
             what = "; ".join(f"{name}: {reason}" for name, reason in reasons) or text.strip().replace("\n", " | ")
             print(f"{'found' if good else 'MISSED'} {damage.__name__}: {what}", flush=True)
-    enough = found >= NEEDED
-    print(f"{'ok' if enough else 'FAIL'} {found} of {len(DAMAGE)} damaged copies are found", flush=True)
+    enough = found >= min(NEEDED, len(damages))
+    print(f"{'ok' if enough else 'FAIL'} {found} of {len(damages)} damaged copies are found", flush=True)
     return 0 if sound and enough and not named else 1
 
 
