@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -131,14 +132,17 @@ TEST_F(Tls, SlowHandshakesAreEndedAndHoldNobody) {
 
 TEST_F(Tls, AClientThatLeavesIsNoticed) {
   std::atomic<bool> gone{false};
+  std::mutex mutex;
   ExchangePtr kept;
   const auto server = start("a.pem", "a.key", [&](const http::Request&, ExchangePtr e) {
     e->on_gone([&] { gone = true; });
+    const std::lock_guard lock(mutex);
     kept = std::move(e);
   });
   ASSERT_TRUE(server);
   EXPECT_EQ(curl((*server)->port(), "-m 1"), "");
   EXPECT_TRUE(soon([&] { return gone.load(); }));
+  const std::lock_guard lock(mutex);
   kept.reset();
 }
 

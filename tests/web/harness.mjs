@@ -109,7 +109,7 @@ export class Tab {
   }
   /** Waits until nothing is answered any more. */
   async quiet() {
-    await this.page.waitForTimeout(80);
+    await this.page.waitForTimeout(200);
     await until(async () => (await this.page.locator(".send.stop").count()) === 0, "the answer ends");
   }
   async ask(text) {
