@@ -162,10 +162,12 @@ def data(run):
 
 # ---- builds and their tests
 
-def launcher():
+def launcher(run, preset):
     """Compiler results that ccache keeps, where it has some; else precompiled headers, which it could not keep."""
     home = pathlib.Path.home()
     kept = [os.environ.get("CCACHE_DIR"), home / ".cache/ccache", home / ".ccache"]
+    if (run.root / "build" / preset / "CMakeCache.txt").is_file():
+        return []  # as it was begun: a change compiles everything anew
     if shutil.which("ccache") and any(folder and pathlib.Path(folder).is_dir() for folder in kept):
         return ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"]
     return ["-DBEZEL_PCH=ON"]
@@ -174,7 +176,7 @@ def launcher():
 def build(run, preset, targets=(), extra=(), prefix=()):
     """Configures and builds a preset. True when that worked."""
     for step, command in (
-            ("configure", ["cmake", "--preset", preset, *launcher(), *extra]),
+            ("configure", ["cmake", "--preset", preset, *launcher(run, preset), *extra]),
             ("build", [*prefix, "cmake", "--build", f"build/{preset}", "-j", str(run.options.jobs),
                        *(["--target", *targets] if targets else [])])):
         status, output = run.command(command, f"{preset}-{step}")
@@ -386,7 +388,9 @@ def clang_database(run):
     if status != 0:
         run.fail("clang: configure", output)
         return None
-    return json.loads((run.root / "build/clang/compile_commands.json").read_text())
+    entries = json.loads((run.root / "build/clang/compile_commands.json").read_text())
+    generated = str(run.root / "build") + os.sep  # written by a build only: nobody's source
+    return [entry for entry in entries if not entry["file"].startswith(generated)]
 
 
 # Read once for all files of a target: most of their time goes into these.
