@@ -16,10 +16,6 @@ namespace {
 
 using AnswerPtr = std::unique_ptr<Answer>;
 
-Error no_memory() {
-  return {Errc::NoMemory, "not enough memory for the answer", ""};
-}
-
 // Rows whose logits are read at once: one of every sequence and, beside them, drafts of one or the
 // rows of a prompt that is scored.
 int last_rows(const EngineOptions& o) {

@@ -161,8 +161,7 @@ void LocalService::step() {
   try {
     scheduler.step();
   } catch (const std::bad_alloc&) {  // outside a pass: nobody can go on
-    for (Task& t : tasks_)
-      t.answer->sequence->fail({Errc::NoMemory, "not enough memory for the answer", ""});
+    for (Task& t : tasks_) t.answer->sequence->fail(no_memory());
   }
   const auto ended = std::stable_partition(
       tasks_.begin(), tasks_.end(), [](const Task& t) { return !t.answer->sequence->ended(); });
@@ -172,7 +171,7 @@ void LocalService::step() {
 
 void LocalService::finish(Task& task) {
   engine_->scheduler().remove(*task.answer->sequence);
-  Result<Reply> reply = Error{Errc::NoMemory, "not enough memory for the answer", ""};
+  Result<Reply> reply = no_memory();
   try {
     reply = task.answer->take();
   } catch (const std::bad_alloc&) {  // the error above

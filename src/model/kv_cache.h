@@ -36,7 +36,6 @@ class KvCache {
   // A sequence of `length` positions at most; length <= context.
   std::uint64_t bytes_for(int length) const;
 
-  int context() const { return shape_.context; }
   int length(int seq) const { return length_[static_cast<std::size_t>(seq)]; }  // positions held
   // Makes room for positions up to `length` (exclusive), and copies the last page where others rely
   // on what would be overwritten. TooLarge: the context; NoMemory: may be tried again.

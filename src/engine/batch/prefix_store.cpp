@@ -21,7 +21,7 @@ namespace bezel {
 namespace {
 
 constexpr std::uint64_t kMagic = 0x31564B4C455A4542;  // "BEZELKV1"
-// Raised when the file, the layout of a page or any bit of the numerics contract changes.
+// Raised when the file or the layout of a page changes.
 constexpr std::uint64_t kVersion = 1;
 
 // Four words at a time; order and every bit count.
@@ -202,9 +202,30 @@ Result<Head> read_head(std::span<const std::byte> file, std::uint64_t key,
 
 }  // namespace
 
+namespace {
+
+// What a configuration says of keys and values, number by number: bytes between members mean
+// nothing.
+std::vector<double> numbers_of(const Config& c) {
+  std::vector<double> all = {double{kVersion},     kNumericsVersion,   double(c.width),
+                             double(c.ple_dim),    double(c.experts),  double(c.experts_used),
+                             double(c.expert_dim), double{c.norm_eps}, double{c.norm_offset},
+                             c.v_norm ? 1.0 : 0.0, double{c.q_scale},  double(c.last_append)};
+  for (const LayerConfig& l : c.layers)
+    for (const double x : {double(l.attn.heads_q), double(l.attn.heads_kv), double(l.attn.head_dim),
+                           double(l.attn.window), double(l.rope.head_dim), double(l.rope.pairs),
+                           l.rope.base, l.rope.scale, l.sliding ? 1.0 : 0.0, l.v_is_k ? 1.0 : 0.0,
+                           double(l.kv_from), double(l.ffn_dim)})
+      all.push_back(x);
+  return all;
+}
+
+}  // namespace
+
 std::uint64_t prefix_key(const Model& model, const EngineOptions& options) {
   constexpr std::size_t kSample = 4096;
-  std::uint64_t sum = kVersion;
+  const std::vector<double> numbers = numbers_of(model.config());
+  std::uint64_t sum = checksum(std::as_bytes(std::span(numbers)));
   const auto add = [&sum](std::span<const std::byte> bytes) { sum = checksum(bytes, sum); };
   for (const Tensor& t : model.file().tensors) {
     add(std::as_bytes(std::span(t.name)));
@@ -275,9 +296,15 @@ Result<std::string> load_prefixes(PrefixTree& tree, KvCache& cache, std::uint64_
       return damaged(path, "it holds ids that the vocabulary has not");
     const int length = static_cast<int>(ids.size());
     BEZEL_TRY(auto checkpoint, read_checkpoint(in, file, pages, cache, length, path));
-    if (checkpoint) found.emplace_back(std::move(ids), *std::move(checkpoint));
+    if (checkpoint) {
+      found.emplace_back(std::move(ids), *std::move(checkpoint));
+    } else {  // its pages leave their room to checkpoints that fit
+      for (PageEntry& entry : pages)
+        if (entry.page.use_count() == 1) entry.page.reset();
+    }
   }
   if (!in.good || !in.at_end()) return damaged(path, "its list of prefixes has no end");
+  pages.clear();
   // The latest used come last, and so stay longest.
   for (auto f = found.rbegin(); f != found.rend(); ++f) {
     tree.find(f->first);

@@ -10,8 +10,9 @@
 
 namespace bezel {
 
-// Of everything that the bits of keys and values depend on: the model's tensors (of large ones
-// samples), how weights and activations are rounded, the type of keys and values.
+// Of everything that the bits of keys and values depend on: the numerics' version, the model's
+// configuration and tensors (of large ones samples), how weights and activations are rounded, the
+// type of keys and values.
 std::uint64_t prefix_key(const Model& model, const EngineOptions& options);
 
 // A file of its own in `folder` for every key; the folder is made when it is missing.

@@ -38,24 +38,31 @@ PrefixTree::Found PrefixTree::find(std::span<const TokenId> ids) {
   return found;
 }
 
-void PrefixTree::insert(std::span<const TokenId> ids, KvCache::Checkpoint checkpoint) {
-  while (size_ >= kMostCheckpoints && evict_one()) {
-  }
-  Node* parent = &root_;
-  for (bool deeper = true; deeper;) {
+// The last node on the way to `ids`; takes what leads to it off them.
+PrefixTree::Node& PrefixTree::descend(std::span<const TokenId>& ids) {
+  Node* node = &root_;
+  for (bool deeper = true; deeper && !ids.empty();) {
     deeper = false;
-    for (const auto& child : parent->children) {
+    for (const auto& child : node->children) {
       if (common(child->ids, ids) != child->ids.size()) continue;
       ids = ids.subspan(child->ids.size());
-      parent = child.get();
+      node = child.get();
       deeper = true;
       break;
     }
-    if (deeper && ids.empty()) {
-      parent->used = clock_;
-      return;
-    }
   }
+  return *node;
+}
+
+void PrefixTree::insert(std::span<const TokenId> ids, KvCache::Checkpoint checkpoint) {
+  auto rest = ids;
+  if (Node& same = descend(rest); rest.empty()) {
+    same.used = clock_;
+    return;
+  }
+  while (size_ >= kMostCheckpoints && evict_one()) {
+  }
+  Node* const parent = &descend(ids);
   auto node = std::make_unique<Node>();
   node->parent = parent;
   node->ids.assign(ids.begin(), ids.end());

@@ -28,7 +28,8 @@ class PrefixTree {
   };
   // The longest prefix of `ids` that is kept; counts as a use of it.
   Found find(std::span<const TokenId> ids);
-  // Keeps a checkpoint of `ids`, unless there is one. May throw std::bad_alloc: nothing changed.
+  // Keeps a checkpoint of `ids` (at least one), unless there is one. May throw std::bad_alloc: then
+  // nothing has changed, but that room was made where the tree was full.
   void insert(std::span<const TokenId> ids, KvCache::Checkpoint checkpoint);
   // Forgets the checkpoint whose loss costs least: the fewest ids to read again since the one
   // before it, over the time since its last use. So what is used stays, and what ages grows
@@ -52,6 +53,7 @@ class PrefixTree {
   };
   void find_below(Node& node, std::span<const TokenId> ids, int length, Node*& best,
                   Found& found) const;
+  Node& descend(std::span<const TokenId>& ids);
   static void each(Node& node, const std::function<void(Node&)>& fn);
   void remove(Node& node);
 

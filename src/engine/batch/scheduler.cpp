@@ -15,10 +15,6 @@ namespace {
 
 constexpr double kNew = 0.25;  // weight of the newest measurement in a running mean
 
-Error no_memory() {
-  return {Errc::NoMemory, "not enough memory for the answer", ""};
-}
-
 }  // namespace
 
 Scheduler::Scheduler(Runner& runner)

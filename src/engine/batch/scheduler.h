@@ -40,7 +40,6 @@ class Scheduler {
   bool step();
 
   int running() const;
-  int waiting() const { return static_cast<int>(waiting_.size()); }
   int positions_held() const;  // of running sequences
   std::uint64_t cache_bytes() const { return runner_.cache().used_bytes(); }
   std::uint64_t passes() const { return passes_; }

@@ -146,6 +146,7 @@ bool Sequence::show_prompt() {
 }
 
 void Sequence::add_states(ConstMat states) {
+  if (states.rows == 0) return;  // rows that are read again after a preemption
   states_.resize(static_cast<std::size_t>(states.cols));
   for (int r = 0; r < states.rows; ++r) {
     const auto row = states.row_span(r);

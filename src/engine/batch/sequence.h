@@ -28,6 +28,11 @@ struct SequenceRules {
   bool lookup = true;
 };
 
+// How an answer ends when memory runs out.
+inline Error no_memory() {
+  return {Errc::NoMemory, "not enough memory for the answer", ""};
+}
+
 // Engine thread only, its construction and destruction excepted. The rules must outlive it.
 class Sequence {
  public:

@@ -182,7 +182,7 @@ TokenId Sampler::draw(double unit) {
     return weight_of(candidates_[i].value - max);
   };
   double total = 0;  // of what top-k kept; in the order of candidates when that is all of them
-  if (n < candidates_.size()) {
+  if (rules_.top_k > 0 && static_cast<std::size_t>(rules_.top_k) < row_.size()) {
     for (std::size_t i = 0; i < n; ++i) total += weight(i);
   } else {
     for (const float x : row_) total += weight_of(x - max);
@@ -229,7 +229,7 @@ Result<TokenId> Sampler::choose(std::span<const float> row, std::uint64_t positi
     for (std::size_t i = 0; i < row_.size(); ++i) {
       row_[i] /= rules_.temperature;
       max = row_[i] > max ? row_[i] : max;
-      candidates_.push_back({row_[i], static_cast<TokenId>(i)});
+      if (row_[i] != kNever) candidates_.push_back({row_[i], static_cast<TokenId>(i)});
     }
     if (std::isinf(max)) {  // the division overflowed: the best id has all weight
       row_.assign(row.begin(), row.end());

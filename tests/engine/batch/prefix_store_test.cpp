@@ -160,6 +160,31 @@ TEST_F(Stored, AFolderThatCannotBeMadeIsAnError) {
   EXPECT_EQ(stored.error().code, Errc::Io);
 }
 
+TEST_F(Stored, AnAnswerThatDoesNotFitLeavesItsRoomToOthers) {
+  tree_.find(random_prompt(300, 1));  // the latest used is the first in the file, and the longest
+  ASSERT_TRUE(store_prefixes(tree_, cache_, key_, folder_.path(), 1U << 30U));
+  const auto page = cache_.page_bytes();
+  const auto note = load(page[0] + page[1]);
+  ASSERT_TRUE(note) << note.error().text();
+  EXPECT_EQ(found_, 1);
+}
+
+TEST(PrefixKey, DiffersForAnotherConfigurationOfTheSameTensors) {
+  const ModelFolder folder("e2b", true);
+  const std::uint64_t key = prefix_key(*load_model(folder.path()), {});
+  std::string text = contents(folder.file("config.json"));
+  for (const std::string name : {"\"rms_norm_eps\":", "\"sliding_window\":"}) {
+    const std::size_t at = text.find(name);
+    ASSERT_NE(at, std::string::npos) << name;
+    std::string other = text;
+    const std::size_t from = at + name.size();
+    other.replace(from, other.find_first_of(",}\n", from) - from,
+                  name == "\"rms_norm_eps\":" ? " 1e-5" : " 24");
+    write(folder.file("config.json"), other);
+    EXPECT_NE(prefix_key(*load_model(folder.path()), {}), key) << name;
+  }
+}
+
 TEST(PrefixKey, DiffersForEverythingThatChangesBits) {
   const auto a = load_model(text_fixture("e2b/model.gguf"));
   const auto b = load_model(text_fixture("26b-a4b/model.gguf"));

@@ -253,15 +253,16 @@ TEST(Preemption, AnswersThatOutgrowTheMemoryGoOnWithTheSameBits) {
 
 TEST(Preemption, ThePromptsProbabilitiesAreToldOnce) {
   const Windowed model("e2b", 300);
-  EngineOptions o = model.options(1024, 64);
+  EngineOptions o =
+      model.options(1536, 2);  // two rows a pass: the answer grows as the text is read
   const EngineOptions alone = o;
-  o.cache_memory = model.sizes(o).sequence * 11 / 10;
+  o.cache_memory = model.sizes(o).sequence * 3 / 2;
   const auto tokens_of = [](Service& service, const Request& r, Watched* first,
                             const Request& endless) {
     std::vector<float> seen;
     if (first != nullptr) {
       EXPECT_TRUE(service.submit(first->job(endless)));
-      EXPECT_TRUE(first->wait_for_text(300));
+      EXPECT_TRUE(first->wait_for_text(50));
     }
     Watched w;
     Job job = w.job(r);
@@ -271,19 +272,41 @@ TEST(Preemption, ThePromptsProbabilitiesAreToldOnce) {
       return pass_on(e);
     };
     EXPECT_TRUE(service.submit(std::move(job)));
-    w.wait();
+    EXPECT_EQ(w.wait().done.preemptions > 0, first != nullptr);
     return seen;
   };
-  Request scored = answer_to(random_prompt(700, 4), 1);
+  Request scored = answer_to(random_prompt(1000, 4), 1);
   scored.prompt_logprobs = true;
   scored.logprobs = 0;
-  const Request endless = answer_to(random_prompt(10, 1), 900);
+  const Request endless = answer_to(random_prompt(10, 1), 1500);
   Watched first;
-  const auto service = start(2, 4, 1024, o);
+  const auto service = start(2, 4, 1536, o);
   const auto got = tokens_of(*service, scored, &first, endless);
   first.wait();
-  const auto by_itself = start(1, 4, 1024, alone);
+  const auto by_itself = start(1, 4, 1536, alone);
   EXPECT_EQ(got, tokens_of(*by_itself, scored, nullptr, endless));
+}
+
+TEST(Preemption, AnEmbeddingCountsEveryTokenOnce) {
+  const Windowed model("e2b", 300);
+  EngineOptions o =
+      model.options(1536, 2);  // two rows a pass: the answer grows as the text is read
+  const EngineOptions alone = o;
+  o.cache_memory = model.sizes(o).sequence * 3 / 2;
+  Request request;
+  request.prompt = random_prompt(1000, 4);
+  request.embedding = true;
+  Watched first, second;
+  const auto service = start(2, 4, 1536, o);
+  ASSERT_TRUE(service->submit(first.job(answer_to(random_prompt(10, 1), 1500))));
+  ASSERT_TRUE(first.wait_for_text(50));
+  ASSERT_TRUE(service->submit(second.job(request)));
+  const Answer got = second.wait();
+  first.wait();
+  EXPECT_GT(got.done.preemptions, 0);
+  const Answer want = answer_of(*load_engine(alone), request);
+  ASSERT_FALSE(want.done.embedding.empty());
+  EXPECT_EQ(got.done.embedding, want.done.embedding);
 }
 
 TEST(Admission, ACacheTooSmallForOneAnswerIsRefusedWithNumbers) {
