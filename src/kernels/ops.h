@@ -150,8 +150,9 @@ class Ops {
   // fn(row) for every row, over the pool when rows * cost (elements touched per row) is worth it.
   void each_row(int rows, std::size_t cost, const std::function<void(int row)>& fn);
   Rounded round_rows(ConstMat x);
-  // The tokens of one tile; false when one holds NaN or infinity.
-  bool round_tile(ConstMat x, std::byte* to) const;
+  // Inputs [begin, end) of the tokens of one tile, woven from `to` on; multiples of 32. False when
+  // one is NaN or infinite.
+  bool round_tile(ConstMat x, int begin, int end, std::byte* to) const;
   void run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffer) const;
   void run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
                std::byte* buffer) const;

@@ -14,11 +14,12 @@ namespace bezel {
 namespace {
 
 constexpr int kTokenBlock =
-    48;  // tokens handed to a kernel at once; their pointers lie on the stack
+    48;  // tokens handed to a kernel at once; a float product's pointers lie on the stack
 constexpr int kPanelGroup = 4;    // float panels side by side when tokens are few
 constexpr int kFloatChunk = 512;  // inputs of a float panel that stay in the nearest cache
 constexpr int kFewChunk =
     1024;  // inputs expanded at once when tokens are few: long streams of weights
+constexpr int kRoundPart = 2048;           // inputs of a tile that one thread rounds at once
 constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay in the first cache
 static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
 constexpr int kMaxGroup = 8;               // products of one matmul call
@@ -114,26 +115,30 @@ Ops::Rounded Ops::round_rows(ConstMat x) {
   const Rounded out = {scratch_.bytes(woven_bytes(x.rows, x.cols)), woven_bytes(1, x.cols)};
   const int whole = x.rows / table_.tile, rest = x.rows % table_.tile;
   const int n_tiles = whole + std::popcount(static_cast<unsigned>(rest));
-  const auto cost = static_cast<std::size_t>(table_.tile) * static_cast<std::size_t>(x.cols) * 2;
-  each_row(n_tiles, cost, [&](int i) {
+  // One token is rounded before other threads would have woken up.
+  const int part = x.rows == 1 ? x.cols : kRoundPart, n_parts = ceil_div(x.cols, part);
+  const auto cost = 2 * static_cast<std::size_t>(std::min(table_.tile, x.rows)) *
+                    static_cast<std::size_t>(std::min(part, x.cols));
+  each_row(n_tiles * n_parts, cost, [&](int item) {
+    const int i = item / n_parts, k = item % n_parts * part;
     int first = std::min(i, whole) * table_.tile;
     for (int j = whole; j < i; ++j) first += q8_tile(x.rows - first, table_.tile);
     const int tile = q8_tile(x.rows - first, table_.tile);
-    if (!round_tile(x.row_range(first, tile),
+    if (!round_tile(x.row_range(first, tile), k, std::min(k + part, x.cols),
                     out.at + static_cast<std::size_t>(first) * out.token_bytes))
       non_finite_ = true;
   });
   return out;
 }
 
-bool Ops::round_tile(ConstMat x, std::byte* to) const {
+bool Ops::round_tile(ConstMat x, int begin, int end, std::byte* to) const {
   constexpr int kPiece = 512;
   alignas(64) std::int8_t q[kPiece];
   float scale[kPiece / kQ8Block];
   std::int32_t half_sums[kPiece / kQ8Block * 2];
   bool finite = true;
-  for (int k = 0; k < x.cols; k += kPiece) {
-    const int n = std::min(kPiece, x.cols - k);
+  for (int k = begin; k < end; k += kPiece) {
+    const int n = std::min(kPiece, end - k);
     for (int t = 0; t < x.rows; ++t) {
       finite &= table_.quantize_q8(x.row(t) + k, n, {q, scale, half_sums});
       weave_q8({q, scale, half_sums}, n, x.rows, t, to + woven_bytes(x.rows, k));

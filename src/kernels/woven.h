@@ -24,7 +24,7 @@ inline constexpr std::size_t woven_bytes(int n_tokens, int n_inputs) {
 }
 
 // Tokens of the next tile when `left` >= 1 are left: `widest`, else the largest power of two that
-// still fits. 1 <= widest <= 16.
+// still fits. widest: 1, 2, 4, 8 or more.
 inline constexpr int q8_tile(int left, int widest) {
   if (left >= widest) return widest;
   int tile = 8;

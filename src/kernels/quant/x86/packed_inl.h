@@ -189,6 +189,9 @@ void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
     for (int t = 0; t < T; ++t) Q::store_f(y + t * y_stride + Q::kLanes * p, acc[p][t][0]);
 }
 
+// Tiles of few tokens are then cut alike, whether from the table's widest on or from eight.
+static_assert((Q::kTokens & (Q::kTokens - 1)) == 0 || Q::kTokens > kFewTokens);
+
 struct ProductPacked {
   const std::byte* at;
   int n_k;
