@@ -31,8 +31,9 @@ struct BenchFlags {
 struct BenchRow {
   int depth = 0;
   double prefill = 0, decode = 0;  // tokens a second, medians; of all answers together
-  double decode_gbps = 0;          // 10^9 bytes of weights, keys and values a second
-  std::string fingerprint;         // of the rows read: the prompt's last, then every decoded one
+  // 10^9 bytes of weights, keys and values a second; of experts, with several answers, at least
+  double decode_gbps = 0;
+  std::string fingerprint;  // of the rows read: the prompt's last, then every decoded one
 };
 
 double median(std::vector<double> v) {
@@ -85,8 +86,10 @@ class Bench {
     }
     row.prefill = median(prefill);
     row.decode = median(decode);
-    const auto bytes = runner_.model().bytes_per_token(depth, dtype_of(flags_.with.options.kv));
-    row.decode_gbps = row.decode / flags_.batch * static_cast<double>(bytes) / 1e9;
+    const DType kv = dtype_of(flags_.with.options.kv);
+    const auto weights = static_cast<double>(runner_.model().bytes_per_token(0, kv));
+    const double keys = static_cast<double>(runner_.model().bytes_per_token(depth, kv)) - weights;
+    row.decode_gbps = row.decode * (weights / flags_.batch + keys) / 1e9;
     return row;
   }
 
