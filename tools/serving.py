@@ -3,12 +3,14 @@ import os
 import pathlib
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 
-PACKAGES = {"clients": ["openai", "anthropic", "ollama"], "schemathesis": ["schemathesis"], "lm_eval": ["lm-eval[api]"],
-            "hub": ["huggingface_hub"]}
+PACKAGES = {"clients": ["openai", "anthropic", "ollama"], "schemathesis": ["schemathesis==4.32.5"],
+            "lm_eval": ["lm-eval[api]==0.4.13"], "hub": ["huggingface_hub==2.4.0"]}
 CASES, LONG_CASES = 300, 10000        # of schemathesis
+SECONDS, LONG_SECONDS = 600, 6 * 3600  # of one script
 MINUTES, LONG_MINUTES = 0.2, (10, 30)  # of 64 clients; of 64 clients half of whose requests misbehave
 
 
@@ -40,16 +42,21 @@ def packages(run, name):
 
 
 def checked(run, log, command, environment):
-    """Runs a script that prints a line for each of its checks."""
-    status, output = run.command([sys.executable, *command], log, env={**os.environ, **environment})
-    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
-    for line in re.findall(r"^skip (.*)", output, re.MULTILINE):
+    """Runs a program that prints a line for each of its checks: "ok NAME", "skip WHY" or "FAIL NAME"."""
+    limit = LONG_SECONDS if run.options.long else SECONDS
+    try:
+        status, output = run.command(command, log, env={**os.environ, **environment}, timeout=limit)
+    except subprocess.TimeoutExpired:
+        run.fail(f"{log}: did not end within {limit} s")
+        return
+    passed, skipped, failed = (re.findall(rf"^{word} (.*)", output, re.MULTILINE) for word in ("ok", "skip", "FAIL"))
+    run.ok(len(passed))
+    for line in skipped:
         run.skip(line)
-    failed = re.findall(r"^FAIL (.*)", output, re.MULTILINE)
     for name in failed:
         run.fail(f"{log}: {name}", output)
-    if status != 0 and not failed:
-        run.fail(log, output)
+    if not failed and (status != 0 or not passed and not skipped):
+        run.fail(f"{log}: ended with status {status} after {len(passed)} checks", output)
 
 
 def real_model(run, what):
@@ -64,7 +71,7 @@ def real_model(run, what):
 def load(run, tiny):
     """Many clients at once, well-behaved and not."""
     minutes = LONG_MINUTES if run.options.long else (MINUTES, MINUTES)
-    script = ["tests/server/scripts/load.py", "build/release/bezel", tiny]
+    script = [sys.executable, "tests/server/scripts/load.py", "build/release/bezel", tiny]
     checked(run, "load", [*script, "--minutes", str(minutes[0])], {})
     checked(run, "soak", [*script, "--minutes", str(minutes[1]), "--soak"], {})
 
@@ -74,16 +81,17 @@ def clients(run, tiny):
     found = packages(run, "clients")
     if found is None:
         return
-    checked(run, "clients-tiny", ["tests/server/scripts/clients.py", "build/release/bezel", tiny, "--tools"], found)
+    checked(run, "clients-tiny", [sys.executable, "tests/server/scripts/clients.py", "build/release/bezel", tiny, "--tools"], found)
     if model := real_model(run, "clients"):
-        checked(run, "clients", ["tests/server/scripts/clients.py", "build/release/bezel", model], found)
+        checked(run, "clients", [sys.executable, "tests/server/scripts/clients.py", "build/release/bezel", model], found)
 
 
 def schemathesis(run, tiny):
     """Requests made from /openapi.json."""
     if found := packages(run, "schemathesis"):
         cases = LONG_CASES if run.options.long else CASES
-        checked(run, "schemathesis", ["tests/server/scripts/schema_cases.py", "build/release/bezel", tiny, "--cases", str(cases)], found)
+        checked(run, "schemathesis", [sys.executable, "tests/server/scripts/schema_cases.py", "build/release/bezel", tiny,
+                                      "--cases", str(cases)], found)
 
 
 def lm_eval(run):
@@ -94,4 +102,4 @@ def lm_eval(run):
     model = real_model(run, "lm_eval")
     found = packages(run, "lm_eval") if model else None
     if found:
-        checked(run, "lm_eval", ["tests/server/scripts/lm_eval/run.py", "build/release/bezel", model], found)
+        checked(run, "lm_eval", [sys.executable, "tests/server/scripts/lm_eval/run.py", "build/release/bezel", model], found)

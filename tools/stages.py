@@ -317,17 +317,26 @@ def node_new_enough():
 def web(run):
     """The committed page is what its source makes; its logic and the page itself in a browser."""
     if not node_new_enough():
-        run.skip("web: Node 20.19 or newer is not installed, so the committed page is not compared with its source", 3)
-        return
-    folder, built = run.root / "web", run.root / "build/page"
+        run.skip("web: Node 20.19 or newer is not installed, so the page was not looked at", 3)
+    elif not page_packages(run):
+        run.skip("web: the packages of web/package-lock.json could not be fetched", 3)
+    else:
+        page_source(run)
+        browser(run)
+
+
+def page_packages(run):
+    """Fetches what building the page and opening it in a browser need; says whether they are here."""
     if not run.options.offline:
-        status, output = run.command(["npm", "ci", "--no-fund", "--no-audit", "--prefix", str(folder)], "web-npm")
+        status, output = run.command(["npm", "ci", "--no-fund", "--no-audit", "--prefix", str(run.root / "web")], "web-npm")
         if status != 0:
             print("\n".join(output.splitlines()[-3:]))
-            shutil.rmtree(folder / "node_modules", ignore_errors=True)
-    if not (folder / "node_modules").is_dir():
-        run.skip("web: the packages of web/package-lock.json could not be fetched", 3)
-        return
+            shutil.rmtree(run.root / "web/node_modules", ignore_errors=True)
+    return (run.root / "web/node_modules").is_dir()
+
+
+def page_source(run):
+    folder, built = run.root / "web", run.root / "build/page"
     status, output = run.command(["npm", "--prefix", str(folder), "run", "build", "--", "--emptyOutDir", "--outDir",
                                   str(built)], "web-build")
     differ = page_differences(folder / "dist", built) if status == 0 else []
@@ -338,7 +347,6 @@ def web(run):
         run.ok()
     status, output = run.command(["npm", "--prefix", str(folder), "test"], "web-test")
     run.fail("web: tests of its logic", output) if status else run.ok()
-    browser(run)
 
 
 def page_differences(ours, other):
@@ -356,14 +364,7 @@ def browser(run):
         return
     if not build(run, "release", ["bezel"]):
         return
-    status, output = run.command(["node", "tests/web/run.mjs", "build/release/bezel", chromium, "build/page-pictures"],
-                                 "web-browser", timeout=TEST_SECONDS)
-    run.ok(len(re.findall(r"^ok ", output, re.MULTILINE)))
-    failed = re.findall(r"^FAIL (.*)", output, re.MULTILINE)
-    for name in failed:
-        run.fail(f"web: {name}", output)
-    if status != 0 and not failed:
-        run.fail("web: the browser", output)
+    serving.checked(run, "web-browser", ["node", "tests/web/run.mjs", "build/release/bezel", chromium, "build/page-pictures"], {})
 
 
 # ---- clang

@@ -7,8 +7,6 @@ MODEL must have a chat template's markers; with --tools also those of tool calls
 exit status 1 when one fails.
 """
 import json
-import re
-import subprocess
 import sys
 import threading
 import traceback
@@ -17,6 +15,8 @@ import anthropic
 import httpx
 import ollama
 import openai
+
+from served import served
 
 CHECKS = []
 MESSAGES = [{"role": "user", "content": "Say hello."}]
@@ -450,13 +450,9 @@ def clients_that_leave_harm_nobody(c):
 
 def main():
     program, model = sys.argv[1:3]
-    server = subprocess.Popen([program, "serve", model, "--port", "0", "--ctx", "2048", "--parallel", "4",
-                               "--chats", "off"],
-                              stdout=subprocess.PIPE, text=True)
     failed = 0
-    try:
-        found = re.search(r"http://\S+", server.stdout.readline())
-        clients = Clients(found[0])
+    with served(program, model, "--ctx", 2048, "--parallel", 4) as (_, url):
+        clients = Clients(url)
         for function, tools in CHECKS:
             if tools and "--tools" not in sys.argv:
                 print(f"skip {function.__name__}: the model has no markers for tools", flush=True)
@@ -467,11 +463,6 @@ def main():
             except Exception:  # the others still run
                 failed += 1
                 print(f"FAIL {function.__name__}\n{traceback.format_exc()}", flush=True)
-    finally:
-        server.terminate()
-        if server.wait(30) != 0:
-            failed += 1
-            print("FAIL the server did not end well")
     return 1 if failed else 0
 
 

@@ -15,9 +15,10 @@ import os
 import pathlib
 import random
 import re
-import subprocess
 import sys
 import time
+
+from served import served
 
 TEXTS = ["The quick brown fox", "abc abc abc abc", "Once upon a time", "1, 2, 3, 4, 5,", "x" * 300, "In the beginning", "Q: Why?\nA:",
          "def f(n):\n    return", "To be, or not", "Water, ice and"]
@@ -229,15 +230,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--soak", action="store_true", help="half of the clients' requests misbehave")
     options = parser.parse_args()
-    server = subprocess.Popen([options.program, "serve", options.model, "--port", "0", "--ctx", "1024", "--threads", str(options.threads),
-                               "--parallel", str(options.parallel), "--queue", "256"], stdout=subprocess.PIPE, text=True)
-    try:
-        port = int(re.search(r"http://\S+:(\d+)", server.stdout.readline())[1])
-        return asyncio.run(Run(port, Process(server.pid), options).main())
-    finally:
-        server.terminate()
-        if server.wait(60) != 0:
-            print("FAIL the server did not end well")
+    with served(options.program, options.model, "--ctx", 1024, "--threads", options.threads, "--parallel", options.parallel,
+                "--queue", 256) as (server, url):
+        return asyncio.run(Run(int(url.rsplit(":", 1)[1]), Process(server.pid), options).main())
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ import tempfile
 import time
 import urllib.request
 
+from served import served
+
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,unsupported_method"
 
 
@@ -25,10 +27,7 @@ def main():
     parser.add_argument("--cases", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    server = subprocess.Popen([options.program, "serve", options.model, "--port", "0", "--ctx", "256", "--parallel", "4"],
-                              stdout=subprocess.PIPE, text=True)
-    try:
-        url = re.search(r"http://\S+", server.stdout.readline())[0]
+    with served(options.program, options.model, "--ctx", 256, "--parallel", 4) as (_, url):
         document = json.load(urllib.request.urlopen(f"{url}/openapi.json"))
         operations = sum(1 for methods in document["paths"].values() for m in methods if m in ("get", "post", "delete"))
         begin, generated, status, output, seed = time.monotonic(), 0, 0, "", options.seed
@@ -46,10 +45,7 @@ def main():
             if not found:
                 break
         alive = json.load(urllib.request.urlopen(f"{url}/health"))["status"] == "ok"
-    finally:
-        server.terminate()
-        ended = server.wait(60)
-    good = status == 0 and alive and ended == 0 and generated >= options.cases
+    good = status == 0 and alive and generated >= options.cases
     if not good:
         print(output)
     print(f"{'ok  ' if good else 'FAIL'} schemathesis: {generated} cases of {operations} operations in {time.monotonic() - begin:.0f} s")

@@ -10,10 +10,11 @@ scores too low for Gemma 3 270M.
 import json
 import os
 import pathlib
-import re
-import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from served import served  # noqa: E402
 
 LEAST = {"bezel_cloze": ("acc,none", 0.7), "bezel_copy": ("exact_match,strip", 0.6)}
 
@@ -40,19 +41,13 @@ def main():
     os.chdir(pathlib.Path(__file__).parent)
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(HF_HOME=home, HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TOKENIZERS_PARALLELISM="false")
-        server = subprocess.Popen([program, "serve", model, "--port", "0", "--ctx", "1024", "--parallel", "4"],
-                                  stdout=subprocess.PIPE, text=True)
-        try:
-            url = re.search(r"http://\S+", server.stdout.readline())[0]
+        with served(program, model, "--ctx", 1024, "--parallel", 4) as (_, url):
             ways = {"ids": {"tokenizer_backend": "remote"},
                     "texts": {"tokenizer_backend": "remote", "tokenized_requests": False},
                     "ids, four at once": {"tokenizer_backend": "remote", "num_concurrent": 4}}
             if tokenizer:
                 ways["a tokenizer's ids"] = {"tokenizer_backend": "huggingface", "tokenizer": tokenizer}
             found = {way: scores(url, "gemma", **arguments) for way, arguments in ways.items()}
-        finally:
-            server.terminate()
-            server.wait(30)
     failed = False
     for way, result in found.items():
         good = all(result[0][name] >= least for name, (_, least) in LEAST.items()) and result == found["ids"]
