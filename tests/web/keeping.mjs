@@ -5,10 +5,10 @@ import path from "node:path";
 import { expect, Server, until } from "./harness.mjs";
 import { sample, script } from "./sample.mjs";
 
-const entries = (tab) => tab.page.locator(".entry-title");
+export const entries = (tab) => tab.page.locator(".entry-title");
 
 /** Drops a file on the page, as a browser tells it. */
-async function drop(tab, name, bytes) {
+export async function drop(tab, name, bytes) {
   const data = await tab.page.evaluateHandle(
     ([n, b]) => {
       const transfer = new DataTransfer();
@@ -54,6 +54,7 @@ export async function keeping(bench, tab) {
     const answer = tab.answers().last();
     await answer.locator("math").first().waitFor();
     await answer.locator(".hljs-keyword").first().waitFor();
+    expect((await page.title()) === "Sorting, explained · Bezel", "the tab has its name");
     expect((await answer.locator("math").count()) === 6, "six formulas, and money is none");
     expect((await answer.locator("img, script").count()) === 0, "no picture and no script");
     expect((await answer.locator("td br, td sub").count()) === 2, "but plain tags are used");
@@ -107,6 +108,7 @@ export async function keeping(bench, tab) {
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Sorts" }).waitFor();
     await until(async () => (await entries(tab).filter({ hasText: "Sorts" }).count()) === 1, "the list has the name");
+    await until(async () => (await page.title()) === "Sorts · Bezel", "the tab too", 5000);
     const before = await entries(tab).count();
     await page.locator(".entry.here").getByRole("button", { name: /Delete/ }).click();
     await tab.shot("16-delete");
@@ -288,6 +290,10 @@ export async function trouble(bench) {
     await tab.page.getByText("Chats are not saved here.").waitFor();
     await tab.ask("abc");
     expect((await tab.answers().count()) === 1 && (await entries(tab).count()) === 1, "it answers and lists");
+    await tab.page.locator(".entry").hover();
+    await tab.page.locator(".entry").getByRole("button", { name: /Delete/ }).click();
+    await tab.page.getByRole("button", { name: "Delete", exact: true }).click();
+    await until(async () => (await entries(tab).count()) === 0, "and a chat can be deleted", 5000);
     tab.check();
     await tab.context.close();
     await server.end();

@@ -3,6 +3,7 @@
 import path from "node:path";
 
 import { Bench, Server } from "./harness.mjs";
+import { edges } from "./edges.mjs";
 import { keeping, looks, trouble } from "./keeping.mjs";
 import { talking } from "./talking.mjs";
 
@@ -16,6 +17,7 @@ try {
   await keeping(bench, tab);
   await tab.context.close();
   await looks(bench, server);
+  await edges(bench);
   await trouble(bench);
 } finally {
   await bench.close();

@@ -162,6 +162,7 @@ export async function talking(bench, tab) {
     await thought.waitFor();
     expect(!(await thought.evaluate((e) => e.open)), "the thought is folded");
     await thought.locator("summary").click();
+    await thought.locator(".markdown").waitFor();
     expect(await thought.locator(".markdown").isVisible(), "and can be read");
     await tab.shot("09-tools");
     await tab.accessible("tools");

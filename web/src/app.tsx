@@ -1,5 +1,5 @@
 // The page: what is where, keys, files that are dropped, and what is said aloud.
-import { signal } from "@preact/signals";
+import { signal, useSignalEffect } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 
 import { needsKey, setKey, wrongKey } from "./lib/api";
@@ -164,7 +164,7 @@ export function App() {
       removeEventListener("pagehide", saveNow);
     };
   }, []);
-  useEffect(() => {
+  useSignalEffect(() => {
     document.title = current.value?.messages.length ? `${current.value.title} · Bezel` : "Bezel";
   });
   return (

@@ -1,7 +1,7 @@
 // A chat as the body of a request.
 import { builtIn, declarations } from "./tools";
 import { pathOf } from "./tree";
-import type { Chat, Message, Settings, TextFile } from "./types";
+import { type Chat, type Message, samplingNames, type Settings, type TextFile } from "./types";
 
 /** A file as the model reads it: its name, then its text between fences longer than any inside. */
 export function fenced(file: TextFile): string {
@@ -86,17 +86,7 @@ export function toolsProblem(text: string): string {
 export function requestOf(chat: Chat, leaf: string, again: boolean): object {
   const s: Settings = chat.settings;
   const body: Record<string, unknown> = { model: chat.model, messages: messagesOf(chat, leaf) };
-  for (const name of [
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "max_tokens",
-  ] as const)
+  for (const name of samplingNames)
     if (s[name] !== undefined) body[name] = s[name];
   const stop = s.stop.split("\n").filter((line) => line !== "");
   if (stop.length) body.stop = stop;

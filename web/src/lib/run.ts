@@ -3,9 +3,9 @@ import { signal } from "@preact/signals";
 
 import { answer, type Delta } from "./api";
 import { requestOf } from "./request";
-import { chatOf, saveSoon, say, update } from "./state";
+import { chatOf, removeChat, saveSoon, say, update } from "./state";
 import { builtIn, runTool } from "./tools";
-import { newestLeaf, newId, pathOf, questionOf, titleOf, withChange, withMessage } from "./tree";
+import { newestLeaf, newId, pathOf, questionOf, siblings, titleOf, withChange, withMessage } from "./tree";
 import type { Call, Message, TextFile } from "./types";
 
 export interface Run {
@@ -31,6 +31,12 @@ function setRun(chat: string, run: Run | null): void {
 
 export function stop(chat: string): void {
   running.value.get(chat)?.stop.abort();
+}
+
+/** Deletes a chat for good, and ends the answer that it may be getting. */
+export function remove(chat: string): Promise<void> {
+  stop(chat);
+  return removeChat(chat);
 }
 
 /** Asks below the shown path, or in place of a message (`parent` given) as a branch of its own. */
@@ -68,8 +74,14 @@ export function rewrite(chatId: string, message: Message, content: string): void
   saveSoon(chatId);
 }
 
-export function showBranch(chatId: string, id: string): void {
-  update(chatId, (c) => ({ ...c, leaf: newestLeaf(c, id) }));
+/** Shows the branch that stands `step` places after a message's own. */
+export function showBranch(chatId: string, message: Message, step: number): void {
+  const chat = chatOf(chatId);
+  if (!chat) return;
+  const all = siblings(chat, message);
+  const next = all[all.findIndex((m) => m.id === message.id) + step];
+  if (!next) return;
+  update(chatId, (c) => ({ ...c, leaf: newestLeaf(c, next.id) }));
   saveSoon(chatId);
 }
 
@@ -186,7 +198,6 @@ class Draft {
   private show(): void {
     this.frame = 0;
     update(this.chat, (c) => withChange(c, this.message.id, this.message));
-    setRun(this.chat, running.value.has(this.chat) ? this.run : null);
     this.speak(false);
     if (performance.now() - this.saved > saveEvery) {
       this.saved = performance.now();

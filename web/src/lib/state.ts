@@ -51,7 +51,7 @@ export function setSettings(change: Partial<Settings>): void {
   const settings = { ...chat.settings, ...change };
   localStorage.setItem(settingsName, JSON.stringify(settings));
   update(chat.id, (c) => ({ ...c, settings }));
-  if (chat.messages.length) saveSoon(chat.id);
+  if (chat.messages.length) saveAfter(chat.id, settingsWait);
 }
 
 export function update(id: string, change: (chat: Chat) => Chat): void {
@@ -90,13 +90,16 @@ export function adopt(chat: Chat, revision: number): void {
   open.value = new Map(open.value).set(chat.id, chat);
 }
 
+async function loadChat(id: string): Promise<void> {
+  if (chatOf(id)) return;
+  const { chat, revision } = await getChat(id);
+  const read = chatFrom(chat);
+  if (!read) throw new Error("This saved chat is of a kind that the page does not know.");
+  adopt({ ...read, id }, revision);
+}
+
 export async function openChat(id: string): Promise<void> {
-  if (!chatOf(id)) {
-    const { chat, revision } = await getChat(id);
-    const read = chatFrom(chat);
-    if (!read) throw new Error("This saved chat is of a kind that the page does not know.");
-    adopt({ ...read, id }, revision);
-  }
+  await loadChat(id);
   show(id);
 }
 
@@ -113,17 +116,21 @@ export async function openFromAddress(): Promise<void> {
 }
 
 export async function removeChat(id: string): Promise<void> {
-  await settled(id);
-  if (revisions.has(id) || heads.value.some((h) => h.id === id)) await deleteChat(id);
+  if (id === currentId.value) startChat();
   const left = new Map(open.value);
   left.delete(id);
-  open.value = left;
+  open.value = left; // first, so that nothing saves it again
+  await saving.get(id);
+  if (facts.value?.chats)
+    await deleteChat(id).catch((e) => {
+      if (!(e instanceof ApiError) || e.status !== 404) throw e; // 404: it was never saved
+    });
   revisions.delete(id);
-  if (id === currentId.value) startChat();
   await refreshList();
 }
 
-export function rename(id: string, title: string): void {
+export async function rename(id: string, title: string): Promise<void> {
+  await loadChat(id);
   update(id, (c) => ({ ...c, title: shortTitle(title) || c.title }));
   saveSoon(id);
 }
@@ -167,7 +174,9 @@ export async function refreshList(): Promise<void> {
 const revisions = new Map<string, number>();
 const saving = new Map<string, Promise<void>>();
 const dirty = new Set<string>();
+const timers = new Map<string, number>();
 const tryAgain = 20_000; // milliseconds
+const settingsWait = 500;
 
 export function saveSoon(id: string): void {
   if (!facts.value?.chats) {
@@ -175,21 +184,29 @@ export function saveSoon(id: string): void {
     return;
   }
   dirty.add(id);
-  if (!saving.has(id)) saving.set(id, saveAll(id).finally(() => saving.delete(id)));
+  if (!saving.has(id)) saving.set(id, saveAll(id));
 }
 
-const settled = (id: string) => saving.get(id) ?? Promise.resolve();
+/** Saves after a while, or with the next change that does not wait. */
+function saveAfter(id: string, milliseconds: number): void {
+  if (!facts.value?.chats) return;
+  dirty.add(id);
+  clearTimeout(timers.get(id));
+  timers.set(id, setTimeout(() => dirty.has(id) && saveSoon(id), milliseconds));
+}
 
 async function saveAll(id: string): Promise<void> {
   try {
     while (dirty.delete(id)) await save(id);
     if (problem.value?.kind === "save") problem.value = null;
-    await refreshList();
   } catch (error) {
-    dirty.add(id); // tried again with the next change, or after a while
-    setTimeout(() => dirty.has(id) && saveSoon(id), tryAgain);
+    saveAfter(id, tryAgain);
     report(saveProblem(error), "save");
+    return;
+  } finally {
+    saving.delete(id); // at once: what changes from here on is saved anew
   }
+  await refreshList();
 }
 
 function saveProblem(error: unknown): Error {
@@ -213,7 +230,8 @@ async function save(id: string): Promise<void> {
     });
     const theirs = chatFrom(stored.chat);
     if (theirs) update(id, (ours) => merged(ours, theirs));
-    revisions.set(id, await putChat(chatOf(id) ?? chat, stored.revision));
+    const both = chatOf(id);
+    if (both) revisions.set(id, await putChat(both, stored.revision));
   }
 }
 

@@ -1,7 +1,7 @@
 // Chats to files and back. What comes from a file or from the server is checked before it is used.
 import { userText } from "./request";
 import { newId, pathOf } from "./tree";
-import { type Call, type Chat, type Message, plainSettings, type Settings, type TextFile } from "./types";
+import { type Call, type Chat, type Message, numberNames, plainSettings, type Settings, type TextFile } from "./types";
 
 type Fields = Record<string, unknown>;
 const isObject = (x: unknown): x is Fields => typeof x === "object" && x !== null && !Array.isArray(x);
@@ -21,18 +21,7 @@ function settingsFrom(x: unknown): Settings {
     ownTools: textOr(x.ownTools, ""),
     toolChoice: x.toolChoice === "required" ? "required" : "auto",
   };
-  for (const name of [
-    "thoughtBudget",
-    "temperature",
-    "top_k",
-    "top_p",
-    "min_p",
-    "repetition_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "max_tokens",
-  ] as const) {
+  for (const name of numberNames) {
     const value = numberOr(x[name], undefined);
     if (value !== undefined) s[name] = value;
   }
@@ -97,7 +86,7 @@ export function chatFrom(x: unknown): Chat | null {
   };
 }
 
-/** At most 120 characters, so that the server's 400 bytes are kept. */
+/** At most 100 characters, so that the server's 400 bytes are kept. */
 export function shortTitle(title: string): string {
   return Array.from(title.trim()).slice(0, 100).join("");
 }

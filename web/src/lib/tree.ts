@@ -8,7 +8,7 @@ export function newId(): string {
   return Array.from(bytes, (b) => letters[b % letters.length]).join("");
 }
 
-export function byId(chat: Chat): Map<string, Message> {
+function byId(chat: Chat): Map<string, Message> {
   return new Map(chat.messages.map((m) => [m.id, m]));
 }
 

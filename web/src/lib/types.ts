@@ -14,7 +14,7 @@ export interface TextFile {
   text: string;
 }
 
-export interface Stats {
+interface Stats {
   /** Tokens of the prompt, and how many of them the server had read before. */
   prompt: number;
   cached: number;
@@ -25,7 +25,7 @@ export interface Stats {
 }
 
 /** Why an answer ended. "stopped": the person did; "error": `error` says it. */
-export type Finish = "stop" | "length" | "tool_calls" | "stopped" | "error";
+type Finish = "stop" | "length" | "tool_calls" | "stopped" | "error";
 
 export interface Message {
   id: string;
@@ -44,20 +44,25 @@ export interface Message {
   json?: boolean;
 }
 
-export interface Settings {
+/** Settings that are numbers and have the same name in a request. */
+export const samplingNames = [
+  "temperature",
+  "top_k",
+  "top_p",
+  "min_p",
+  "repetition_penalty",
+  "presence_penalty",
+  "frequency_penalty",
+  "seed",
+  "max_tokens",
+] as const;
+/** All settings that are numbers; `thoughtBudget` is the most tokens of a thought. Undefined: as the model has it. */
+export const numberNames = ["thoughtBudget", ...samplingNames] as const;
+export type NumberName = (typeof numberNames)[number];
+
+export interface Settings extends Partial<Record<NumberName, number>> {
   system: string;
   think: boolean;
-  /** Most tokens of a thought; undefined: no limit. */
-  thoughtBudget?: number;
-  temperature?: number;
-  top_k?: number;
-  top_p?: number;
-  min_p?: number;
-  repetition_penalty?: number;
-  presence_penalty?: number;
-  frequency_penalty?: number;
-  seed?: number;
-  max_tokens?: number;
   /** Texts that end an answer, one a line. */
   stop: string;
   form: "text" | "json" | "schema";

@@ -3,7 +3,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { ask } from "../lib/run";
 import { current, facts } from "../lib/state";
-import { pathOf } from "../lib/tree";
+import { pathOf, siblings } from "../lib/tree";
 import type { Chat } from "../lib/types";
 import { Gem, Icon } from "./icons";
 import { MessageView } from "./message";
@@ -62,9 +62,20 @@ export function Conversation() {
         {chat && path.length === 0 && <Welcome chat={chat} />}
         {chat && (
           <div class="messages">
-            {path.map((m, i) => (
-              <MessageView key={m.id} chat={chat} message={m} last={i === path.length - 1} chained={m.role === "assistant" && path[i + 1]?.role === "assistant"} />
-            ))}
+            {path.map((m, i) => {
+              const all = siblings(chat, m);
+              return (
+                <MessageView
+                  key={m.id}
+                  chat={chat.id}
+                  message={m}
+                  place={all.indexOf(m)}
+                  places={all.length}
+                  last={i === path.length - 1}
+                  chained={m.role === "assistant" && path[i + 1]?.role === "assistant"}
+                />
+              );
+            })}
           </div>
         )}
       </div>

@@ -2,9 +2,10 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { current, models, rename, setModel } from "../lib/state";
+import { current, models, setModel } from "../lib/state";
 import { download, fileName, markdownOf } from "../lib/transfer";
 import { IconButton } from "./icons";
+import { Rename } from "./rename";
 import { showSettings } from "./settings";
 import { sidebarShown } from "./sidebar";
 
@@ -76,12 +77,8 @@ function Share() {
 
 export function Header({ showKeys }: { showKeys: () => void }) {
   const chat = current.value;
-  const [naming, setNaming] = useState(false);
+  const [naming, setNaming] = useState(""); // the id of the chat that gets a name
   const list = models.value;
-  const named = (title: string) => {
-    setNaming(false);
-    if (chat && title.trim() && title !== chat.title) rename(chat.id, title);
-  };
   return (
     <header class="header">
       <IconButton
@@ -91,26 +88,12 @@ export function Header({ showKeys }: { showKeys: () => void }) {
         expanded={sidebarShown.value}
         onClick={() => (sidebarShown.value = !sidebarShown.value)}
       />
-      {naming && chat ? (
-        <input
-          class="rename"
-          aria-label="Name of this chat"
-          defaultValue={chat.title}
-          maxLength={100}
-          ref={(e) => e?.focus()}
-          onBlur={(e) => named(e.currentTarget.value)}
-          onKeyDown={(e) => {
-            if (e.key === "Enter") named(e.currentTarget.value);
-            if (e.key === "Escape") {
-              e.stopPropagation();
-              setNaming(false);
-            }
-          }}
-        />
+      {chat && naming === chat.id ? (
+        <Rename id={chat.id} title={chat.title} label="Name of this chat" done={() => setNaming("")} />
       ) : (
         <h1 class="title">
           {chat?.messages.length ? (
-            <button type="button" title="Rename" onClick={() => setNaming(true)}>
+            <button type="button" title="Rename" onClick={() => setNaming(chat.id)}>
               {chat.title}
             </button>
           ) : (

@@ -5,8 +5,7 @@ import { ask, giveResult, regenerate, rewrite, type Run, running, showBranch } f
 import { report, say } from "../lib/state";
 import { copy, number } from "../lib/text";
 import { builtIn } from "../lib/tools";
-import { siblings } from "../lib/tree";
-import type { Call, Chat, Message } from "../lib/types";
+import type { Call, Message } from "../lib/types";
 import { Icon, IconButton } from "./icons";
 import { Markdown } from "./markdown";
 
@@ -28,7 +27,7 @@ function jsonBlock(text: string): string {
   }
 }
 
-function ToolCall({ chat, message, call }: { chat: Chat; message: Message; call: Call }) {
+function ToolCall({ chat, message, call }: { chat: string; message: Message; call: Call }) {
   const [result, setResult] = useState("");
   const waits = message.finish === "tool_calls" && call.result === undefined && !builtIn.has(call.name);
   return (
@@ -49,7 +48,7 @@ function ToolCall({ chat, message, call }: { chat: Chat; message: Message; call:
           class="call-form"
           onSubmit={(e) => {
             e.preventDefault();
-            giveResult(chat.id, message, call, result);
+            giveResult(chat, message, call, result);
           }}
         >
           <label>
@@ -66,44 +65,44 @@ function ToolCall({ chat, message, call }: { chat: Chat; message: Message; call:
 }
 
 function Thought({ text, live }: { text: string; live: boolean }) {
+  const [open, setOpen] = useState(false);
   return (
-    <details class="thought">
+    <details class="thought" onToggle={(e) => setOpen(e.currentTarget.open)}>
       <summary>
         <Icon name="bulb" />
         {live ? "Thinking…" : "Thought"}
         <span class="count">{number(text.trim().split(/\s+/).length)} words</span>
       </summary>
-      <Markdown text={text} />
+      {open && <Markdown text={text} />}
     </details>
   );
 }
 
-function Branches({ chat, message, busy }: { chat: Chat; message: Message; busy: boolean }) {
-  const all = siblings(chat, message);
-  if (all.length < 2) return null;
-  const at = all.findIndex((m) => m.id === message.id);
-  const go = (to: number) => {
-    showBranch(chat.id, all[to].id);
-    say(`Branch ${to + 1} of ${all.length}`);
+function Branches({ chat, message, place, places, busy }: Props & { busy: boolean }) {
+  if (places < 2) return null;
+  const go = (step: number) => {
+    showBranch(chat, message, step);
+    say(`Branch ${place + step + 1} of ${places}`);
   };
   return (
     <span class="branches" role="group" aria-label="Branches">
-      <IconButton icon="left" label="Previous branch" disabled={busy || at === 0} onClick={() => go(at - 1)} />
+      <IconButton icon="left" label="Previous branch" disabled={busy || place === 0} onClick={() => go(-1)} />
       <span>
-        {at + 1}/{all.length}
+        {place + 1}/{places}
       </span>
-      <IconButton icon="right" label="Next branch" disabled={busy || at === all.length - 1} onClick={() => go(at + 1)} />
+      <IconButton icon="right" label="Next branch" disabled={busy || place === places - 1} onClick={() => go(1)} />
     </span>
   );
 }
 
-function Editor({ message, done }: { message: Message; done: (text: string | null) => void }) {
+/** Stays open while the chat is busy: what is written cannot be sent then. */
+function Editor({ message, busy, done }: { message: Message; busy: boolean; done: (text: string | null) => void }) {
   const area = useRef<HTMLTextAreaElement>(null);
   useEffect(() => {
     area.current?.focus();
     area.current?.setSelectionRange(message.content.length, message.content.length);
   }, []);
-  const finish = () => done(area.current?.value ?? null);
+  const finish = () => !busy && done(area.current?.value ?? null);
   return (
     <form
       class="editor"
@@ -131,7 +130,7 @@ function Editor({ message, done }: { message: Message; done: (text: string | nul
         <button type="button" class="button" onClick={() => done(null)}>
           Cancel
         </button>
-        <button type="submit" class="button primary">
+        <button type="submit" class="button primary" disabled={busy}>
           {message.role === "user" ? "Send as a new branch" : "Keep as a new branch"}
         </button>
       </div>
@@ -164,17 +163,23 @@ function Ending({ message }: { message: Message }) {
 }
 
 interface Props {
-  chat: Chat;
+  /** The chat's id: the chat itself is another with every piece of an answer. */
+  chat: string;
   message: Message;
+  /** Where it stands among its branches, from 0, and how many there are. */
+  place: number;
+  places: number;
   last: boolean;
   /** An answer follows that goes on from this one's calls. */
   chained: boolean;
 }
 
-export function MessageView({ chat, message, last, chained }: Props) {
+/** Reads a signal, and so is drawn again only when that or a property changes. */
+export function MessageView(props: Props) {
+  const { chat, message, last, chained } = props;
   const [editing, setEditing] = useState(false);
   const edit = useRef<HTMLSpanElement>(null);
-  const run = running.value.get(chat.id);
+  const run = running.value.get(chat);
   const mine = run?.message === message.id ? run : undefined;
   const busy = run !== undefined;
   const user = message.role === "user";
@@ -182,8 +187,8 @@ export function MessageView({ chat, message, last, chained }: Props) {
     setEditing(false);
     setTimeout(() => edit.current?.querySelector("button")?.focus());
     if (text === null || text === message.content || !text.trim()) return;
-    if (user) ask(chat.id, text, message.files ?? [], message.parent);
-    else rewrite(chat.id, message, text);
+    if (user) ask(chat, text, message.files ?? [], message.parent);
+    else rewrite(chat, message, text);
   };
   const copyAll = () => copy(message.content).then(() => say("Copied."), report);
   return (
@@ -201,7 +206,7 @@ export function MessageView({ chat, message, last, chained }: Props) {
       ))}
       {message.thought && <Thought text={message.thought} live={mine !== undefined && !message.content} />}
       {editing ? (
-        <Editor message={message} done={edited} />
+        <Editor message={message} busy={busy} done={edited} />
       ) : user ? (
         message.content && <div class="bubble">{message.content}</div>
       ) : (
@@ -215,10 +220,10 @@ export function MessageView({ chat, message, last, chained }: Props) {
       )}
       {message.calls?.map((c) => c && <ToolCall key={c.id} chat={chat} message={message} call={c} />)}
       <Ending message={message} />
-      {chained && <Branches chat={chat} message={message} busy={busy} />}
+      {chained && <Branches {...props} busy={busy} />}
       {!editing && !chained && (
         <div class={`actions ${last ? "shown" : ""}`}>
-          <Branches chat={chat} message={message} busy={busy} />
+          <Branches {...props} busy={busy} />
           {!mine && (
             <>
               {message.content && <IconButton icon="copy" label="Copy" onClick={copyAll} />}
@@ -226,7 +231,7 @@ export function MessageView({ chat, message, last, chained }: Props) {
                 <IconButton icon="edit" label="Edit" disabled={busy} onClick={() => setEditing(true)} />
               </span>
               {!user && (
-                <IconButton icon="again" label="Answer again" disabled={busy} onClick={() => regenerate(chat.id, message.id)} />
+                <IconButton icon="again" label="Answer again" disabled={busy} onClick={() => regenerate(chat, message.id)} />
               )}
             </>
           )}

@@ -1,20 +1,16 @@
 // The settings of a chat, in a panel at the side.
 import { signal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { schemaProblem, toolsProblem } from "../lib/request";
 import { current, facts, setSettings } from "../lib/state";
 import { builtIn } from "../lib/tools";
-import { plainSettings, type Settings } from "../lib/types";
+import { type NumberName, numberNames, plainSettings, type Settings } from "../lib/types";
 import { Dialog } from "./dialog";
 
 type Section = "system" | "sampling" | "form" | "tools";
 const shown = signal<Section | null>(null);
 export const showSettings = (section: Section = "system") => (shown.value = section);
-
-type NumberName = {
-  [K in keyof Settings]-?: Settings[K] extends number | undefined ? K : never;
-}[keyof Settings];
 
 interface NumberRow {
   name: NumberName;
@@ -42,26 +38,31 @@ function rows(): NumberRow[] {
   ];
 }
 
+/** Keeps what is typed to itself until the field is left or Enter pressed: half a number may be out of its bounds. */
 function NumberField({ row, value }: { row: NumberRow; value: number | undefined }) {
-  const bad = value !== undefined && (value < row.least || value > row.most);
+  const field = useRef<HTMLInputElement>(null);
+  const write = (n: number | undefined) => field.current && (field.current.value = String(n ?? ""));
+  useLayoutEffect(() => void write(value), [value]);
+  const take = (typed: number) => {
+    const whole = row.step === 1 ? Math.round(typed) : typed;
+    const n = Number.isNaN(typed) ? undefined : Math.min(row.most, Math.max(row.least, whole));
+    write(n);
+    setSettings({ [row.name]: n });
+  };
   return (
     <div class="number">
       <label for={`set-${row.name}`}>
         {row.label} <span class="hint">{row.what}</span>
       </label>
       <input
+        ref={field}
         id={`set-${row.name}`}
         type="number"
         min={row.least}
         max={row.most}
         step={row.step}
         placeholder={row.otherwise}
-        value={value ?? ""}
-        aria-invalid={bad}
-        onInput={(e) => {
-          const n = e.currentTarget.valueAsNumber;
-          setSettings({ [row.name]: Number.isNaN(n) ? undefined : Math.min(row.most, Math.max(row.least, n)) });
-        }}
+        onChange={(e) => take(e.currentTarget.valueAsNumber)}
       />
     </div>
   );
@@ -229,6 +230,5 @@ export function SettingsPanel() {
 }
 
 function cleared(): Partial<Settings> {
-  const none = Object.fromEntries([...rows().map((r) => [r.name, undefined]), ["thoughtBudget", undefined]]);
-  return { ...plainSettings, ...none };
+  return { ...plainSettings, ...Object.fromEntries(numberNames.map((name) => [name, undefined])) };
 }

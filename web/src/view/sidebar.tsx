@@ -1,26 +1,27 @@
 // Saved chats: search, open, rename, delete, and files in and out.
 import { signal } from "@preact/signals";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { exportChats } from "../lib/api";
-import { adopt, chatOf, current, facts, heads, openChat, refreshList, removeChat, rename, report, saveSoon, say, search, startChat, total } from "../lib/state";
+import { remove } from "../lib/run";
+import { adopt, current, facts, heads, openChat, refreshList, report, saveSoon, say, search, startChat, total } from "../lib/state";
 import { chatsFrom, download } from "../lib/transfer";
 import { newId } from "../lib/tree";
-import type { Chat, ChatHead } from "../lib/types";
+import type { ChatHead } from "../lib/types";
 import { Dialog } from "./dialog";
 import { Gem, Icon, IconButton } from "./icons";
+import { Rename } from "./rename";
 
 export const sidebarShown = signal(matchMedia("(min-width: 50rem)").matches);
 const narrow = () => matchMedia("(max-width: 49.99rem)").matches;
-export const closeOnPhone = () => narrow() && (sidebarShown.value = false);
+const closeOnPhone = () => narrow() && (sidebarShown.value = false);
 
-/** Takes chats out of a file's text; a chat that is there already gets an id of its own. */
+/** Takes chats out of a file's text. Each gets a new id: the one it has may be that of a saved chat. */
 export async function importChats(text: string): Promise<boolean> {
   const found = chatsFrom(text);
   if (!found.length) return false;
   for (const chat of found) {
-    const known = chatOf(chat.id) !== undefined || heads.value.some((h) => h.id === chat.id);
-    const mine: Chat = known ? { ...chat, id: newId() } : chat;
+    const mine = { ...chat, id: newId() };
     adopt(mine, 0);
     saveSoon(mine.id);
     if (chat === found.at(-1)) await openChat(mine.id);
@@ -42,42 +43,11 @@ function age(time: number): string {
 function Entry({ head }: { head: ChatHead }) {
   const [naming, setNaming] = useState(false);
   const [leaving, setLeaving] = useState(false);
-  const input = useRef<HTMLInputElement>(null);
   const here = current.value?.id === head.id;
-  useEffect(() => {
-    if (naming) input.current?.select();
-  }, [naming]);
-  const named = async () => {
-    setNaming(false);
-    const title = input.current?.value.trim();
-    if (!title || title === head.title) return;
-    try {
-      const before = current.value?.id;
-      if (!chatOf(head.id)) await openChat(head.id);
-      rename(head.id, title);
-      if (before && before !== head.id) await openChat(before);
-    } catch (error) {
-      report(error);
-    }
-  };
   if (naming)
     return (
       <li class="entry">
-        <input
-          ref={input}
-          class="rename"
-          aria-label="Name of the chat"
-          defaultValue={head.title}
-          maxLength={100}
-          onBlur={named}
-          onKeyDown={(e) => {
-            if (e.key === "Enter") void named();
-            if (e.key === "Escape") {
-              e.stopPropagation();
-              setNaming(false);
-            }
-          }}
-        />
+        <Rename id={head.id} title={head.title} label="Name of the chat" done={() => setNaming(false)} />
       </li>
     );
   return (
@@ -107,7 +77,7 @@ function Entry({ head }: { head: ChatHead }) {
               class="button danger"
               onClick={() => {
                 setLeaving(false);
-                removeChat(head.id).then(() => say("Deleted."), report);
+                remove(head.id).then(() => say("Deleted."), report);
               }}
             >
               Delete
