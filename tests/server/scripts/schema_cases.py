@@ -25,12 +25,13 @@ def main():
     parser.add_argument("--cases", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    server = subprocess.Popen([options.program, "serve", options.model, "--port", "0", "--ctx", "256", "--parallel", "4"],
-                              stdout=subprocess.PIPE, text=True)
+    saved = tempfile.TemporaryDirectory()
+    server = subprocess.Popen([options.program, "serve", options.model, "--port", "0", "--ctx", "256", "--parallel", "4",
+                               "--chats", f"{saved.name}/chats.db"], stdout=subprocess.PIPE, text=True)
     try:
         url = re.search(r"http://\S+", server.stdout.readline())[0]
         document = json.load(urllib.request.urlopen(f"{url}/openapi.json"))
-        operations = sum(1 for methods in document["paths"].values() for m in methods if m in ("get", "post", "delete"))
+        operations = sum(1 for methods in document["paths"].values() for m in methods if m in ("get", "post", "put", "delete"))
         begin, generated, status, output, seed = time.monotonic(), 0, 0, "", options.seed
         while generated < options.cases and status == 0:  # paths without fields have few cases, whatever is asked for
             with tempfile.TemporaryDirectory() as folder:
@@ -49,6 +50,7 @@ def main():
     finally:
         server.terminate()
         ended = server.wait(60)
+        saved.cleanup()
     good = status == 0 and alive and ended == 0 and generated >= options.cases
     if not good:
         print(output)
