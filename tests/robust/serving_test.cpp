@@ -1,7 +1,7 @@
-// Memory that runs out while requests are served: the n-th allocation fails, for each of the first
-// 300, then for about every twentieth (with BEZEL_LONG for all of them), and then the next twenty
-// behind it too. Reading a body that finds no memory is refused with a sentence; all else is done
-// with memory from the reserve, and the answer has the same bits. The server goes on.
+// Memory that runs out while requests are served: each of the first 300 allocations fails alone,
+// then about every twentieth (with BEZEL_LONG all of them); and in steps of seven and more the next
+// twenty fail with it. Reading a body that finds no memory is refused with a sentence; all else is
+// done with memory from the reserve, and the answer has the same bits. The server goes on.
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -36,7 +36,7 @@ std::string lasting(const Response& r) {
   return out;
 }
 
-// The allocation that fails behind the n-th, `more` of them at once.
+// The allocation that fails next after the n-th; `more` fail with each.
 long next(long n, long more) {
   static const bool all = std::getenv("BEZEL_LONG") != nullptr;
   if (more > 0) return n + 7 + (all ? 0 : n / 10);
@@ -67,7 +67,7 @@ void fail_each_allocation(const std::function<Response()>& ask_once, long more) 
   const Response after = ask_once();
   EXPECT_EQ(after.status, 200);
   EXPECT_EQ(lasting(after), want) << "the server goes on";
-  EXPECT_GE(failures, 20);
+  EXPECT_GE(failures, more > 0 ? 3 : 15) << "reading a saved chat takes the fewest";
   std::printf("%ld times allocations failed: %ld refusals, else the right answer\n", failures,
               refused);
 }
