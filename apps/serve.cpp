@@ -125,13 +125,6 @@ int serve(const ServeFlags& f) {
   if (!key) return fail(key.error());
   const auto chats = open_chats(f);
   if (!chats) return fail(chats.error());
-  const sigset_t signals = block_signals();
-  ServiceOptions options;
-  options.engine = f.with.options;
-  options.engine.sequences = f.parallel;
-  options.queue = f.queue;
-  auto service = Service::start(options);
-  if (!service) return fail(service.error());
   FrontOptions front_options;
   front_options.http.host = f.host;
   front_options.http.port = static_cast<std::uint16_t>(f.port);
@@ -140,7 +133,17 @@ int serve(const ServeFlags& f) {
   front_options.api_key = *key;
   front_options.model = name_of(f);
   front_options.chats = chats->get();
-  auto front = Front::start(**service, front_options);
+  const sigset_t signals = block_signals();
+  // Before the model, which may take minutes.
+  auto server = http::Server::open(front_options.http);
+  if (!server) return fail(server.error());
+  ServiceOptions options;
+  options.engine = f.with.options;
+  options.engine.sequences = f.parallel;
+  options.queue = f.queue;
+  auto service = Service::start(options);
+  if (!service) return fail(service.error());
+  auto front = Front::start(**service, front_options, *std::move(server));
   if (!front) return fail(front.error());
   const EngineInfo& info = (*service)->engine().info();
   if (!info.template_note.empty()) note("note: " + info.template_note);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <charconv>
+#include <cstdint>
 #include <utility>
 
 #include "server/api/anthropic.h"
@@ -10,6 +12,7 @@
 #include "server/api/openai/openai.h"
 #include "server/api/openai/store.h"
 #include "server/chats/routes.h"
+#include "server/http/escape.h"
 #include "server/metrics.h"
 #include "server/openapi/openapi.h"
 #include "server/page.h"
@@ -39,30 +42,47 @@ std::string host_name(std::string_view host) {
   return name;
 }
 
-// Whether a path is one of `pattern`, which may end in "{id}": then the rest of the path is the id.
+// Whether a path is one of `pattern`, which ends in "{id}": then its last part is the id.
 bool fits(std::string_view pattern, std::string_view path, std::string& id) {
   constexpr std::string_view kId = "{id}";
   if (pattern.size() < kId.size() || pattern.substr(pattern.size() - kId.size()) != kId)
-    return pattern == path;
+    return false;
   pattern.remove_suffix(kId.size());
   if (path.substr(0, pattern.size()) != pattern || path.size() == pattern.size()) return false;
-  id = path.substr(pattern.size());
-  return id.find('/') == std::string::npos;
+  path.remove_prefix(pattern.size());
+  if (path.find('/') != std::string_view::npos) return false;
+  id = http::unescaped(path);
+  return true;
 }
 
-class Desk final : public Front {
+// Whether a request says that it has more bytes behind its header.
+bool has_more_than(const http::Request& r, std::size_t bytes) {
+  const std::string_view text = r.header("content-length");
+  std::size_t length = 0;
+  std::from_chars(text.data(), text.data() + text.size(), length);
+  return length > bytes || (bytes == 0 && !r.header("transfer-encoding").empty());
+}
+
+// A request that was taken.
+struct Asked {
+  const http::Request& request;
+  const std::string& id;  // from its path
+  const Json& body;
+  const ExchangePtr& exchange;
+};
+
+class Router final : public Front {
  public:
-  Desk(Service& service, FrontOptions options) : options_(std::move(options)) {
-    house_.service = &service;
-    house_.model = options_.model;
-    house_.since = api::unix_time();
-    house_.responses = std::make_shared<api::ResponseStore>();
+  Router(Service& service, FrontOptions options) : options_(std::move(options)) {
+    context_.service = &service;
+    context_.model = options_.model;
+    context_.since = api::unix_time();
+    context_.responses = std::make_shared<api::ResponseStore>();
   }
-  Status listen() {
-    BEZEL_TRY(server_,
-              http::Server::start(options_.http, [this](const http::Request& r,
-                                                        const ExchangePtr& e) { handle(r, e); }));
-    return Ok{};
+  Status listen(std::unique_ptr<http::Server> opened) {
+    server_ = std::move(opened);
+    return server_->serve([this](const http::Request& r, const ExchangePtr& e) { handle(r, e); },
+                          [this](const http::Request& r) { return admit(r); });
   }
   std::uint16_t port() const override { return server_->port(); }
   void stop(std::chrono::milliseconds grace) override {
@@ -76,118 +96,145 @@ class Desk final : public Front {
     const char *method, *path;
     Shape shape;
     bool open;  // needs no key
-    void (Desk::*run)(const Json& body, const ExchangePtr& exchange);
+    void (Router::*run)(const Asked& a);
+    std::size_t most_bytes = SIZE_MAX;  // of a body
+  };
+  // Where a request leads: to a route or a file of the page, or nowhere.
+  struct Place {
+    const Route* route = nullptr;
+    const PageFile* file = nullptr;
+    std::string allowed, id;  // methods of this path
+    Shape shape = api::openai_error;
   };
   static const std::vector<Route>& routes();
   friend std::vector<std::pair<std::string, std::string>> bezel::served_paths();
-  static void send(http::Exchange& e, int status, std::string what, Shape shape,
-                   std::string_view more = "") {
-    e.respond(status, "application/json", shape({Errc::BadInput, std::move(what), ""}, status),
-              more);
+  static Place place_of(const http::Request& request);
+  static void send(http::Exchange& e, int status, std::string what, Shape shape) {
+    e.respond(status, "application/json", shape({Errc::BadInput, std::move(what), ""}, status));
   }
+  static void say(http::Exchange& e, const Json& j) {
+    e.respond(200, "application/json", dump_json(j));
+  }
+  std::optional<http::Refusal> admit(const http::Request& request) const;
   void handle(const http::Request& request, const ExchangePtr& e);
   std::string stranger(const http::Request& request) const;
   bool has_key(const http::Request& request) const;
 
-  void chat(const Json& body, const ExchangePtr& e) { api::openai_chat(house_, body, e); }
-  void complete(const Json& body, const ExchangePtr& e) {
-    api::openai_completions(house_, body, e);
+  // A handler of an API, which needs the body alone.
+  template <void (*kHandler)(const api::Context&, const Json&, const ExchangePtr&)>
+  void from_body(const Asked& a) {
+    kHandler(context_, a.body, a.exchange);
   }
-  void respond(const Json& body, const ExchangePtr& e) { api::openai_responses(house_, body, e); }
-  void kept(const Json& body, const ExchangePtr& e) { api::openai_kept_response(house_, body, e); }
-  void forget(const Json& body, const ExchangePtr& e) {
-    api::openai_forget_response(house_, body, e);
+  template <Json (*kFacts)(const api::Context&)>
+  void facts(const Asked& a) {
+    say(*a.exchange, kFacts(context_));
   }
-  void embed(const Json& body, const ExchangePtr& e) { api::openai_embeddings(house_, body, e); }
-  void messages(const Json& body, const ExchangePtr& e) {
-    api::anthropic_messages(house_, body, e);
+  template <void (*kHandler)(const ChatAsk&)>
+  void chats(const Asked& a) {
+    if (options_.chats == nullptr)
+      return send(*a.exchange, 404, "chats are not saved here (bezel serve --chats FILE)",
+                  api::openai_error);
+    kHandler({*options_.chats, a.request, a.id, a.body, *a.exchange});
   }
-  void count(const Json& body, const ExchangePtr& e) { api::anthropic_count(house_, body, e); }
-  static void say(http::Exchange& e, const Json& j) {
-    e.respond(200, "application/json", dump_json(j));
-  }
-  void ollama_chat(const Json& body, const ExchangePtr& e) { api::ollama_chat(house_, body, e); }
-  void ollama_generate(const Json& body, const ExchangePtr& e) {
-    api::ollama_generate(house_, body, e);
-  }
-  void ollama_show(const Json&, const ExchangePtr& e) { say(*e, api::ollama_show(house_)); }
-  void ollama_tags(const Json&, const ExchangePtr& e) { say(*e, api::ollama_tags(house_)); }
-  void ollama_ps(const Json&, const ExchangePtr& e) { say(*e, api::ollama_ps(house_)); }
-  void version(const Json&, const ExchangePtr& e) {
+  void kept(const Asked& a) { api::openai_kept_response(context_, a.id, a.exchange); }
+  void forget(const Asked& a) { api::openai_forget_response(context_, a.id, a.exchange); }
+  void version(const Asked& a) {
     Json j;
     j["version"] = BEZEL_VERSION;
-    say(*e, j);
+    say(*a.exchange, j);
   }
-  void models(const Json&, const ExchangePtr& e) {
+  void models(const Asked& a) {
     Json j;
     j["object"] = "list";
-    j["data"] = Json::array({api::openai_model(house_)});
-    say(*e, j);
+    j["data"] = Json::array({api::openai_model(context_)});
+    say(*a.exchange, j);
   }
-  void one_model(const Json& asked, const ExchangePtr& e) {
-    if (asked["id"] == house_.model) return say(*e, api::openai_model(house_));
-    send(*e, 404, fmt::format("the model served here is \"{}\"", house_.model), api::openai_error);
+  void one_model(const Asked& a) {
+    if (a.id == context_.model) return say(*a.exchange, api::openai_model(context_));
+    send(*a.exchange, 404, fmt::format("the model served here is \"{}\"", context_.model),
+         api::openai_error);
   }
-  void health(const Json&, const ExchangePtr& e) {
-    e->respond(200, "application/json", R"({"status":"ok"})");
+  void health(const Asked& a) {
+    a.exchange->respond(200, "application/json", R"({"status":"ok"})");
   }
-  void ready(const Json&, const ExchangePtr& e) {
-    if (!stopping_) return health({}, e);
-    send(*e, 503, "the server is stopping", api::openai_error);
+  void ready(const Asked& a) {
+    if (!stopping_) return health(a);
+    send(*a.exchange, 503, "the server is stopping", api::openai_error);
   }
-  void metrics(const Json&, const ExchangePtr& e) {
-    e->respond(200, "text/plain; version=0.0.4; charset=utf-8",
-               metrics_text(house_.service->load(), server_->connections()));
+  void metrics(const Asked& a) {
+    a.exchange->respond(200, "text/plain; version=0.0.4; charset=utf-8",
+                        metrics_text(context_.service->load(), server_->connections()));
   }
-  void document(const Json&, const ExchangePtr& e) {
-    say(*e, openapi(house_.service->engine().info()));
-  }
-  void tokenizer(const Json&, const ExchangePtr& e);
-  void page(const Json&, const ExchangePtr& e) {
-    say(*e, page_facts(house_, options_.chats != nullptr));
-  }
-  void tokenize(const Json& body, const ExchangePtr& e);
-  void detokenize(const Json& body, const ExchangePtr& e);
+  void document(const Asked& a) { say(*a.exchange, openapi(context_.service->engine().info())); }
+  void page(const Asked& a) { say(*a.exchange, page_facts(context_, options_.chats != nullptr)); }
+  void tokenizer(const Asked& a);
+  void tokenize(const Asked& a);
+  void detokenize(const Asked& a);
 
   FrontOptions options_;
-  api::House house_;
+  api::Context context_;
   std::atomic<bool> stopping_{false};
   std::unique_ptr<http::Server> server_;
 };
 
-const std::vector<Desk::Route>& Desk::routes() {
+const std::vector<Router::Route>& Router::routes() {
+  constexpr Shape kOpenAi = api::openai_error, kAnthropic = api::anthropic_error,
+                  kOllama = api::ollama_error;
+  using R = Router;
   static const std::vector<Route> all = {
-      {"GET", "/health", api::openai_error, true, &Desk::health},
-      {"GET", "/ready", api::openai_error, true, &Desk::ready},
-      {"GET", "/metrics", api::openai_error, false, &Desk::metrics},
-      {"GET", "/page.json", api::openai_error, false, &Desk::page},
-      {"GET", "/v1/models", api::openai_error, false, &Desk::models},
-      {"GET", "/v1/models/{id}", api::openai_error, false, &Desk::one_model},
-      {"POST", "/v1/chat/completions", api::openai_error, false, &Desk::chat},
-      {"POST", "/v1/completions", api::openai_error, false, &Desk::complete},
-      {"POST", "/v1/responses", api::openai_error, false, &Desk::respond},
-      {"GET", "/v1/responses/{id}", api::openai_error, false, &Desk::kept},
-      {"DELETE", "/v1/responses/{id}", api::openai_error, false, &Desk::forget},
-      {"POST", "/v1/embeddings", api::openai_error, false, &Desk::embed},
-      {"POST", "/v1/messages", api::anthropic_error, false, &Desk::messages},
-      {"POST", "/v1/messages/count_tokens", api::anthropic_error, false, &Desk::count},
-      {"POST", "/api/chat", api::ollama_error, false, &Desk::ollama_chat},
-      {"POST", "/api/generate", api::ollama_error, false, &Desk::ollama_generate},
-      {"POST", "/api/show", api::ollama_error, false, &Desk::ollama_show},
-      {"GET", "/api/tags", api::ollama_error, false, &Desk::ollama_tags},
-      {"GET", "/api/ps", api::ollama_error, false, &Desk::ollama_ps},
-      {"GET", "/api/version", api::ollama_error, false, &Desk::version},
-      {"GET", "/openapi.json", api::openai_error, false, &Desk::document},
-      {"GET", "/tokenizer_info", api::openai_error, false, &Desk::tokenizer},
-      {"POST", "/tokenize", api::openai_error, false, &Desk::tokenize},
-      {"POST", "/detokenize", api::openai_error, false, &Desk::detokenize},
+      {"GET", "/health", kOpenAi, true, &R::health},
+      {"GET", "/ready", kOpenAi, true, &R::ready},
+      {"GET", "/metrics", kOpenAi, false, &R::metrics},
+      {"GET", "/page.json", kOpenAi, false, &R::page},
+      {"GET", "/chats", kOpenAi, false, &R::chats<list_chats>},
+      {"GET", "/chats/export", kOpenAi, false, &R::chats<export_chats>},
+      {"GET", "/chats/{id}", kOpenAi, false, &R::chats<get_chat>},
+      {"PUT", "/chats/{id}", kOpenAi, false, &R::chats<put_chat>, kMostChatBytes},
+      {"DELETE", "/chats/{id}", kOpenAi, false, &R::chats<delete_chat>},
+      {"GET", "/v1/models", kOpenAi, false, &R::models},
+      {"GET", "/v1/models/{id}", kOpenAi, false, &R::one_model},
+      {"POST", "/v1/chat/completions", kOpenAi, false, &R::from_body<api::openai_chat>},
+      {"POST", "/v1/completions", kOpenAi, false, &R::from_body<api::openai_completions>},
+      {"POST", "/v1/responses", kOpenAi, false, &R::from_body<api::openai_responses>},
+      {"GET", "/v1/responses/{id}", kOpenAi, false, &R::kept},
+      {"DELETE", "/v1/responses/{id}", kOpenAi, false, &R::forget},
+      {"POST", "/v1/embeddings", kOpenAi, false, &R::from_body<api::openai_embeddings>},
+      {"POST", "/v1/messages", kAnthropic, false, &R::from_body<api::anthropic_messages>},
+      {"POST", "/v1/messages/count_tokens", kAnthropic, false, &R::from_body<api::anthropic_count>},
+      {"POST", "/api/chat", kOllama, false, &R::from_body<api::ollama_chat>},
+      {"POST", "/api/generate", kOllama, false, &R::from_body<api::ollama_generate>},
+      {"POST", "/api/show", kOllama, false, &R::facts<api::ollama_show>},
+      {"GET", "/api/tags", kOllama, false, &R::facts<api::ollama_tags>},
+      {"GET", "/api/ps", kOllama, false, &R::facts<api::ollama_ps>},
+      {"GET", "/api/version", kOllama, false, &R::version},
+      {"GET", "/openapi.json", kOpenAi, false, &R::document},
+      {"GET", "/tokenizer_info", kOpenAi, false, &R::tokenizer},
+      {"POST", "/tokenize", kOpenAi, false, &R::tokenize},
+      {"POST", "/detokenize", kOpenAi, false, &R::detokenize},
   };
   return all;
 }
 
+// A path's own route wins over one with an id.
+Router::Place Router::place_of(const http::Request& request) {
+  Place p;
+  p.file = page_file(request.path);
+  if (p.file != nullptr) p.allowed = "GET";
+  for (const bool with_id : {false, true}) {
+    if (!p.allowed.empty()) break;
+    for (const Route& r : routes()) {
+      if (with_id ? !fits(r.path, request.path, p.id) : request.path != r.path) continue;
+      p.shape = r.shape;
+      if (request.method == r.method) p.route = &r;
+      p.allowed += fmt::format("{}{}", p.allowed.empty() ? "" : ", ", r.method);
+    }
+  }
+  return p;
+}
+
 // What is wrong with where a request comes from, or nothing. A page in a browser must not reach
 // this server by a name of its own (DNS rebinding) or from another origin.
-std::string Desk::stranger(const http::Request& r) const {
+std::string Router::stranger(const http::Request& r) const {
   const std::string host = host_name(r.header("host"));
   const bool local = is_loopback(options_.http.host);
   if (local && !is_loopback(host))
@@ -199,7 +246,7 @@ std::string Desk::stranger(const http::Request& r) const {
   return "";
 }
 
-bool Desk::has_key(const http::Request& r) const {
+bool Router::has_key(const http::Request& r) const {
   constexpr std::string_view kBearer = "Bearer ";
   if (options_.api_key.empty()) return true;
   const std::string_view bearer = r.header("authorization");
@@ -209,57 +256,60 @@ bool Desk::has_key(const http::Request& r) const {
   return same_key(r.header("x-api-key"), options_.api_key);
 }
 
-void Desk::handle(const http::Request& request, const ExchangePtr& e) {
+// Who may not ask, and what leads nowhere, is answered before a body is read.
+std::optional<http::Refusal> Router::admit(const http::Request& request) const {
+  const Place at = place_of(request);
+  const auto no = [&](int status, std::string what, std::string more = "") {
+    return http::Refusal{status, at.shape({Errc::BadInput, std::move(what), ""}, status),
+                         std::move(more)};
+  };
+  if (std::string wrong = stranger(request); !wrong.empty()) return no(403, std::move(wrong));
+  const bool open = at.file != nullptr || (at.route != nullptr && at.route->open);
+  if (!open && !has_key(request))
+    return no(401, "an API key is needed: Authorization: Bearer KEY",
+              "WWW-Authenticate: Bearer\r\n");
+  if (at.allowed.empty()) return no(404, fmt::format("there is no \"{}\" here", request.path));
+  if (at.file == nullptr ? at.route == nullptr : request.method != "GET")
+    return no(405, fmt::format("this takes {} only", at.allowed),
+              fmt::format("Allow: {}\r\n", at.allowed));
+  if (stopping_ && !open) return no(503, "the server is stopping");
+  const std::size_t most = open ? 0 : at.route->most_bytes;
+  if (has_more_than(request, most))
+    return no(413,
+              open ? "this takes no body" : fmt::format("the body has more than {} bytes", most));
+  return std::nullopt;
+}
+
+void Router::handle(const http::Request& request, const ExchangePtr& e) {
   keep_reserve();
-  const Route* route = nullptr;
-  std::string allowed, id;
-  Shape shape = api::openai_error;
-  for (const Route& r : routes()) {
-    if (!fits(r.path, request.path, id)) continue;
-    shape = r.shape;
-    if (request.method == r.method) route = &r;
-    allowed += fmt::format("{}{}", allowed.empty() ? "" : ", ", r.method);
-  }
-  if (const std::string wrong = stranger(request); !wrong.empty())
-    return send(*e, 403, wrong, shape);
-  if (const PageFile* file = page_file(request.path); file != nullptr) {
-    if (request.method == "GET") return send_page(*file, *e);
-    return send(*e, 405, "this takes GET only", shape, "Allow: GET\r\n");
-  }
-  const bool chats = is_chats_path(request.path);
-  if ((route == nullptr || !route->open) && !has_key(request))
-    return send(*e, 401, "an API key is needed: Authorization: Bearer KEY", shape,
-                "WWW-Authenticate: Bearer\r\n");
-  if (route == nullptr && allowed.empty() && !chats)
-    return send(*e, 404, fmt::format("there is no \"{}\" here", request.path), shape);
-  if (route == nullptr && !chats)
-    return send(*e, 405, fmt::format("this takes {} only", allowed), shape,
-                fmt::format("Allow: {}\r\n", allowed));
-  if (stopping_ && (chats || !route->open)) return send(*e, 503, "the server is stopping", shape);
+  const Place at = place_of(request);
+  if (at.file != nullptr) return send_page(*at.file, *e);
+  const Route& route = *at.route;  // it was admitted
+  if (request.body.size() > route.most_bytes)
+    return send(*e, 413, fmt::format("the body has more than {} bytes", route.most_bytes),
+                route.shape);
   Json body;
   const JsonGuard guard(body);
   try {
-    if (chats) return answer_chats(options_.chats, request, *e);
-    if (!id.empty()) body["id"] = id;
-    if (std::string_view(route->method) == "POST") {
+    if (request.method == "POST" || request.method == "PUT") {
       auto parsed = [&] {
         const MayFail may;
         return parse_json(request.body, "the body");
       }();
-      if (!parsed) return api::refuse(*e, parsed.error(), shape);
+      if (!parsed) return api::refuse(*e, parsed.error(), route.shape);
       body = *std::move(parsed);
     }
-    (this->*route->run)(body, e);
+    (this->*route.run)({request, at.id, body, e});
   } catch (const std::bad_alloc&) {
-    send(*e, 503, "not enough memory for the request", shape);
+    send(*e, 503, "not enough memory for the request", route.shape);
   } catch (const std::exception&) {
-    send(*e, 500, "the request could not be handled", shape);
+    send(*e, 500, "the request could not be handled", route.shape);
   }
 }
 
 // As harnesses ask for it.
-void Desk::tokenizer(const Json&, const ExchangePtr& e) {
-  const Engine& engine = house_.service->engine();
+void Router::tokenizer(const Asked& a) {
+  const Engine& engine = context_.service->engine();
   const auto named = [&](const char* marker) {
     const auto ids = engine.raw_prompt(marker, true);
     return !ids.empty() && engine.text_of({ids.back()}) == marker ? Json(marker) : Json(nullptr);
@@ -267,20 +317,20 @@ void Desk::tokenizer(const Json&, const ExchangePtr& e) {
   Json j;
   for (const char* name : {"bos", "eos", "pad"})
     j[fmt::format("{}_token", name)] = named(fmt::format("<{}>", name).c_str());
-  say(*e, j);
+  say(*a.exchange, j);
 }
 
-void Desk::tokenize(const Json& body, const ExchangePtr& e) {
+void Router::tokenize(const Asked& a) {
   std::optional<Error> error;
-  api::Fields in(body, error);
+  api::Fields in(a.body, error);
   auto text = in.text("content");
   if (!text) text = in.text("prompt");
   if (!text) in.must_be("content", "is missing");
   bool bos = in.flag("add_special").value_or(false);
   bos = in.flag("add_special_tokens").value_or(bos);
   const bool markers = in.flag("parse_special").value_or(true);
-  if (error) return api::refuse(*e, *error, api::openai_error);
-  const Engine& engine = house_.service->engine();
+  if (error) return api::refuse(*a.exchange, *error, api::openai_error);
+  const Engine& engine = context_.service->engine();
   std::vector<TokenId> ids = engine.raw_prompt(*text, markers);
   const std::vector<TokenId> start = engine.raw_prompt("", false);
   if (!bos && !start.empty() && text->rfind("<bos>", 0) != 0 && !ids.empty())
@@ -289,16 +339,16 @@ void Desk::tokenize(const Json& body, const ExchangePtr& e) {
   j["tokens"] = ids;
   j["count"] = ids.size();
   j["max_model_len"] = engine.info().context;
-  say(*e, j);
+  say(*a.exchange, j);
 }
 
-void Desk::detokenize(const Json& body, const ExchangePtr& e) {
+void Router::detokenize(const Asked& a) {
   std::optional<Error> error;
-  api::Fields in(body, error);
+  api::Fields in(a.body, error);
   const Json* tokens = in.array("tokens");
   if (tokens == nullptr) in.must_be("tokens", "is missing");
   std::vector<TokenId> ids;
-  const int vocab = house_.service->engine().info().vocab;
+  const int vocab = context_.service->engine().info().vocab;
   for (std::size_t i = 0; tokens != nullptr && i < tokens->size(); ++i) {
     const Json& id = (*tokens)[i];
     if (id.is_number_integer() && id >= 0 && id < vocab)
@@ -306,18 +356,18 @@ void Desk::detokenize(const Json& body, const ExchangePtr& e) {
     else
       in.must_be("tokens", fmt::format("must be ids from 0 to {}", vocab - 1));
   }
-  if (error) return api::refuse(*e, *error, api::openai_error);
+  if (error) return api::refuse(*a.exchange, *error, api::openai_error);
   Json j;
-  j["content"] = house_.service->engine().text_of(ids);
+  j["content"] = context_.service->engine().text_of(ids);
   j["prompt"] = j["content"];
-  say(*e, j);
+  say(*a.exchange, j);
 }
 
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> served_paths() {
   std::vector<std::pair<std::string, std::string>> out;
-  for (const auto& r : Desk::routes()) out.emplace_back(r.method, r.path);
+  for (const auto& r : Router::routes()) out.emplace_back(r.method, r.path);
   return out;
 }
 
@@ -326,11 +376,15 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || (number && host.rfind("127.", 0) == 0);
 }
 
-Result<std::unique_ptr<Front>> Front::start(Service& service, const FrontOptions& options) {
+Result<std::unique_ptr<Front>> Front::start(Service& service, const FrontOptions& options,
+                                            std::unique_ptr<http::Server> opened) {
   keep_reserve();
-  auto desk = std::make_unique<Desk>(service, options);
-  BEZEL_DO(desk->listen());
-  return std::unique_ptr<Front>(std::move(desk));
+  if (opened == nullptr) {
+    BEZEL_TRY(opened, http::Server::open(options.http));
+  }
+  auto router = std::make_unique<Router>(service, options);
+  BEZEL_DO(router->listen(std::move(opened)));
+  return std::unique_ptr<Front>(std::move(router));
 }
 
 }  // namespace bezel

@@ -1,4 +1,4 @@
-// The front desk: who may ask, and which path leads where.
+// The front: who may ask, and which path leads where.
 #pragma once
 #include <chrono>
 #include <memory>
@@ -24,8 +24,9 @@ struct FrontOptions {
 class Front {
  public:
   // Loopback addresses need no key; others are the caller's to guard. The service must end before
-  // this does.
-  static Result<std::unique_ptr<Front>> start(Service& service, const FrontOptions& options);
+  // this does. `opened`: with options.http; null: it is opened here.
+  static Result<std::unique_ptr<Front>> start(Service& service, const FrontOptions& options,
+                                              std::unique_ptr<http::Server> opened = nullptr);
   virtual ~Front() = default;
   virtual std::uint16_t port() const = 0;
   // See http::Server::stop(). New requests are refused from now on.

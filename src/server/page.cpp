@@ -36,12 +36,12 @@ void send_page(const PageFile& file, http::Exchange& exchange) {
                                named ? "public, max-age=31536000, immutable" : "no-cache"));
 }
 
-Json page_facts(const api::House& house, bool saves) {
-  const Engine& engine = house.service->engine();
+Json page_facts(const api::Context& context, bool saves) {
+  const Engine& engine = context.service->engine();
   const EngineInfo& info = engine.info();
   const Sampling s = engine.default_sampling();
   Json j;
-  j["model"] = house.model;
+  j["model"] = context.model;
   j["version"] = BEZEL_VERSION;
   j["family"] = info.family;
   j["variant"] = info.variant;

@@ -18,6 +18,6 @@ struct PageFile {
 const PageFile* page_file(std::string_view path);
 void send_page(const PageFile& file, http::Exchange& exchange);
 // Model, context, defaults: the body of /page.json. `saves`: whether chats are saved.
-Json page_facts(const api::House& house, bool saves);
+Json page_facts(const api::Context& context, bool saves);
 
 }  // namespace bezel

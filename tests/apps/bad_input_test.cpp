@@ -51,6 +51,17 @@ TEST(BadInput, UnknownCommandsAndFlagsAreNamed) {
   complaint({"completion", "csh"});
 }
 
+TEST(BadInput, AServerSaysWhatItCannotOpenBeforeItLoadsItsModel) {
+  const TempFolder folder;
+  const std::string broken = folder.put("model.gguf", "no model");
+  const auto said = [&](const Words& more) {
+    return complaint(Words{"serve", broken, "--chats", "off", "--no-auth"} + more);
+  };
+  EXPECT_TRUE(has(said({"--cert", broken}), "TLS needs both"));
+  EXPECT_TRUE(has(said({"--host", "192.0.2.1"}), "cannot listen at 192.0.2.1"));
+  EXPECT_TRUE(has(said({"--port", "0"}), "model.gguf"));
+}
+
 TEST(BadInput, NumbersThatAreNoneOrOutOfRangeAreRefused) {
   const auto refused = [](const char* flag, std::initializer_list<const char*> values) {
     for (const char* value : values) {

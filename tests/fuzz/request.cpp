@@ -87,20 +87,20 @@ class Heard final : public http::Exchange {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using Handler = void (*)(const api::House&, const Json&, const api::ExchangePtr&);
+  using Handler = void (*)(const api::Context&, const Json&, const api::ExchangePtr&);
   static constexpr Handler handlers[] = {api::openai_chat,        api::openai_completions,
                                          api::openai_responses,   api::openai_embeddings,
                                          api::anthropic_messages, api::anthropic_count,
                                          api::ollama_chat,        api::ollama_generate};
   static Nobody service;
-  static const api::House house = {&service, "fuzz", 0, std::make_shared<api::ResponseStore>()};
+  static const api::Context context = {&service, "fuzz", 0, std::make_shared<api::ResponseStore>()};
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   auto body = parse_json(text, "the body");
   if (!body) return 0;
   const JsonGuard guard(*body);
   const auto heard = std::make_shared<Heard>();
-  handlers[(data[0] - '0') & 7U](house, *body, heard);
+  handlers[(data[0] - '0') & 7U](context, *body, heard);
   if (heard->answers != 1) std::abort();
   return 0;
 }

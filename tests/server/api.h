@@ -45,7 +45,8 @@ class Api : public testing::Test {
     f.http = http;
     f.http.port = 0;
     f.api_key = key;
-    f.model = "tiny";
+    f.model = model_;
+    f.chats = chats_.get();
     auto front = Front::start(*service_, f);
     ASSERT_TRUE(front) << front.error().text();
     front_ = *std::move(front);
@@ -62,6 +63,8 @@ class Api : public testing::Test {
     return ask(front_->port(), request("GET", path, "", more));
   }
 
+  const char* model_ = "tiny";
+  std::unique_ptr<ChatStore> chats_;  // saved where a test has opened it
   std::unique_ptr<Service> service_;
   std::unique_ptr<Front> front_;
 };

@@ -257,6 +257,45 @@ TEST_F(Api, AKeyIsNeededWhereOneIsSet) {
   EXPECT_EQ(get("/v1/models", "x-api-key: secret\r\n").status, 200);
 }
 
+TEST_F(Api, StrangersAreRefusedBeforeTheySendABody) {
+  close();
+  open(1, 1, "secret");
+  const auto announced = [&](const char* line, const std::string& host, const std::string& more) {
+    Client client(front_->port());
+    client.send(fmt::format("{} HTTP/1.1\r\nHost: {}\r\nContent-Length: 30000000\r\n{}\r\n", line,
+                            host, more));
+    return read_response(client);
+  };
+  const std::string key = "Authorization: Bearer secret\r\n";
+  const Response unknown = announced("POST /v1/messages", "localhost", "");
+  EXPECT_EQ(unknown.status, 401);
+  EXPECT_EQ(json_of(unknown.body)["type"], "error") << "in the path's own form: " << unknown.body;
+  EXPECT_TRUE(has(unknown.head, "WWW-Authenticate: Bearer\r\n"));
+  EXPECT_EQ(announced("POST /v1/messages", "evil.example", key).status, 403);
+  EXPECT_EQ(announced("POST /v1/messages", "localhost", key + "Origin: null\r\n").status, 403);
+  EXPECT_EQ(announced("POST /nothing", "localhost", key).status, 404);
+  EXPECT_EQ(announced("PUT /v1/messages", "localhost", key).status, 405);
+  EXPECT_EQ(announced("PUT /chats/aaaaaaaa", "localhost", key).status, 413);
+  for (const char* open : {"GET /health", "GET /ready", "GET /"})
+    EXPECT_EQ(announced(open, "localhost", "").status, 413) << open << " is for strangers too";
+  EXPECT_EQ(ask(front_->port(),
+                "GET /health HTTP/1.1\r\nHost: localhost\r\n"
+                "Transfer-Encoding: chunked\r\n\r\n")
+                .status,
+            413);
+}
+
+TEST_F(Api, AModelWhoseNameNeedsEscapesIsFoundByIt) {
+  close();
+  model_ = "org/a b+c%";
+  open(1, 1, "");
+  EXPECT_EQ(json_of(get("/v1/models").body)["data"][0]["id"], model_);
+  EXPECT_EQ(json_of(get("/v1/models/org%2Fa%20b+c%25").body)["id"], model_);
+  EXPECT_EQ(json_of(get("/v1/models/org%2fa%20b%2Bc%").body)["id"], model_);
+  EXPECT_EQ(get("/v1/models/org%2Fa+b+c%25").status, 404) << "+ is a space in queries alone";
+  EXPECT_EQ(get("/v1/models/org/a%20b+c%25").status, 404);
+}
+
 TEST_F(Api, AClientThatLeavesFreesItsPlace) {
   close();
   open(1, 0, "", 4096, "scalar");  // a second's work, where ours takes milliseconds

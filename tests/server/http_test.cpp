@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "server/client.h"
@@ -225,11 +226,114 @@ TEST(Http, StopLetsAnswersEndAndThenClosesTheRest) {
   kept.clear();
 }
 
+TEST(Http, WhoIsNotAdmittedIsToldBeforeTheBodyAndSendsNone) {
+  http::Options o;
+  o.port = 0;
+  auto started = http::Server::start(o, echo, [](const http::Request& r) {
+    EXPECT_EQ(r.body, "");
+    return r.header("x-friend").empty()
+               ? std::optional(http::Refusal{401, R"({"error":"who?"})", "X-More: 1\r\n"})
+               : std::nullopt;
+  });
+  ASSERT_TRUE(started) << started.error().text();
+  const auto server = *std::move(started);
+  for (const char* more : {"", "Expect: 100-continue\r\n"}) {
+    Client client(server->port());
+    ASSERT_TRUE(client.send(fmt::format(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\n{}\r\n", more)));
+    const Response r = read_response(client);
+    EXPECT_EQ(r.status, 401) << r.head;
+    EXPECT_EQ(r.body, R"({"error":"who?"})");
+    EXPECT_NE(r.head.find("X-More: 1\r\n"), std::string::npos);
+    EXPECT_NE(r.head.find("Connection: close\r\n"), std::string::npos);
+    EXPECT_EQ(client.read_all(), "") << "the connection ends";
+  }
+  // A body that is on its way already does not lose the answer.
+  EXPECT_EQ(ask(server->port(), request("POST", "/", std::string(20'000'000, 'x'))).status, 401);
+  Client client(server->port());
+  for (const auto& [more, status] : {std::pair("", 401), std::pair("X-Friend: yes\r\n", 200)}) {
+    ASSERT_TRUE(client.send(request("GET", "/", "", more)));
+    EXPECT_EQ(read_response(client).status, status) << "without a body the connection lives on";
+  }
+  Client friendly(server->port());
+  ASSERT_TRUE(
+      friendly.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nX-Friend: yes\r\n"
+                    "Expect: 100-continue\r\n\r\n"));
+  EXPECT_EQ(friendly.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  ASSERT_TRUE(friendly.send("abc"));
+  EXPECT_EQ(read_response(friendly).body, "POST / abc");
+}
+
+TEST(Http, AllBodiesTogetherHaveALimit) {
+  std::atomic<bool> holds{false}, let_go{false};
+  http::Limits limits;
+  limits.body_bytes = 200'000;
+  limits.all_bodies_bytes = 250'000;
+  const auto server = start(
+      [&](const http::Request& r, const ExchangePtr& e) {
+        if (r.path == "/hold") {
+          holds = true;
+          EXPECT_TRUE(soon([&] { return let_go.load(); }));
+        }
+        e->respond(200, "text/plain", "");
+      },
+      limits);
+  const std::string half(150'000, 'x');
+  const auto refused = [&](const std::string& bytes) {
+    return ask(server->port(), bytes).status == 503;
+  };
+  Client first(server->port());
+  ASSERT_TRUE(first.send(request("POST", "/hold", half)));
+  ASSERT_TRUE(soon([&] { return holds.load(); }));
+  EXPECT_TRUE(refused(request("POST", "/", half)));
+  const std::string chunk = fmt::format("{:x}\r\n{}\r\n0\r\n\r\n", half.size(), half);
+  EXPECT_TRUE(
+      refused("POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk));
+  EXPECT_EQ(ask(server->port(), request("POST", "/", half.substr(60'000))).status, 200)
+      << "there is room for less";
+  let_go = true;
+  EXPECT_EQ(read_response(first).status, 200) << "the first is none of those refused";
+  EXPECT_TRUE(soon([&] { return !refused(request("POST", "/", half)); })) << "room again";
+}
+
+TEST(Http, WhatIsAnnouncedButNotSentTakesNoRoom) {
+  http::Limits limits;
+  limits.body_bytes = limits.all_bodies_bytes = 100'000;
+  const auto server = start(echo, limits);
+  Client idle(server->port());
+  ASSERT_TRUE(idle.send("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n"));
+  EXPECT_TRUE(soon([&] { return server->connections() == 1; }));
+  EXPECT_EQ(ask(server->port(), request("POST", "/", std::string(90'000, 'x'))).status, 200);
+}
+
+TEST(Http, LargeAnswersArriveWhole) {
+  const auto server = start([](const http::Request&, const ExchangePtr& e) {
+    e->respond(200, "text/plain", std::string(5'000'000, 'a'));
+  });
+  Client client(server->port());
+  for (int n = 0; n < 2; ++n) {
+    ASSERT_TRUE(client.send(request("GET", "/")));
+    EXPECT_EQ(read_response(client).body, std::string(5'000'000, 'a'));
+  }
+}
+
+TEST(Http, AnOpenedServerHasItsPortAndRefusesConnectionsUntilItServes) {
+  http::Options o;
+  o.port = 0;
+  const auto opened = http::Server::open(o);
+  ASSERT_TRUE(opened) << opened.error().text();
+  http::Server& server = **opened;
+  EXPECT_GT(server.port(), 0);
+  EXPECT_THROW(Client(server.port()), std::runtime_error);
+  ASSERT_TRUE(server.serve(echo, {}));
+  EXPECT_EQ(ask(server.port(), request("GET", "/")).status, 200);
+}
+
 TEST(Http, APortThatIsTakenIsAnErrorWithItsNumber) {
   const auto server = start(echo);
   http::Options o;
   o.port = server->port();
-  const auto second = http::Server::start(o, echo);
+  const auto second = http::Server::open(o);
   ASSERT_FALSE(second);
   EXPECT_NE(second.error().what.find(std::to_string(o.port)), std::string::npos);
 }

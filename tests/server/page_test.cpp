@@ -1,23 +1,9 @@
 // The page and saved chats over HTTP.
-#include "base/json.h"
 #include "base/temp_folder.h"
-#include "bezel/service.h"
-#include "engine/harness.h"
-#include "server/client.h"
-#include "server/front.h"
+#include "server/api.h"
 
 namespace bezel::test {
 namespace {
-
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
-Json json_of(const std::string& text) {
-  auto json = parse_json(text, "a test");
-  EXPECT_TRUE(json) << text;
-  return json ? *std::move(json) : Json::object();
-}
 
 // A chat as the page saves it; `more` begins with a comma.
 std::string chat(const std::string& text = "hello", const std::string& more = "") {
@@ -26,38 +12,19 @@ std::string chat(const std::string& text = "hello", const std::string& more = ""
                      text, more);
 }
 
-class Page : public testing::Test {
+class Page : public Api {
  protected:
-  void SetUp() override { open(""); }
-  void TearDown() override { close(); }
+  void SetUp() override { open_page(""); }
 
-  void open(const std::string& key, bool saves = true) {
+  void open_page(const std::string& key, bool saves = true) {
     close();
-    static const ModelFolder folder("e2b", true);
-    ServiceOptions o;
-    o.engine = tiny(folder.path());
-    auto service = Service::start(o);
-    ASSERT_TRUE(service) << service.error().text();
-    service_ = *std::move(service);
+    chats_.reset();
     if (saves) {
       auto chats = ChatStore::open(folder_.file("chats.db"), {3, 64 * 4096});
       ASSERT_TRUE(chats) << chats.error().text();
       chats_ = *std::move(chats);
     }
-    FrontOptions f;
-    f.http.port = 0;
-    f.api_key = key;
-    f.model = "tiny";
-    f.chats = chats_.get();
-    auto front = Front::start(*service_, f);
-    ASSERT_TRUE(front) << front.error().text();
-    front_ = *std::move(front);
-  }
-  void close() {
-    if (front_) front_->stop(std::chrono::milliseconds(0));
-    service_.reset();
-    front_.reset();
-    chats_.reset();
+    open(4, 8, key, 256);
   }
   Response call(const std::string& method, const std::string& path, const std::string& body = "",
                 const std::string& more = "") {
@@ -66,9 +33,6 @@ class Page : public testing::Test {
   std::string param(const Response& r) { return json_of(r.body)["error"]["param"].dump(); }
 
   TempFolder folder_;
-  std::unique_ptr<Service> service_;
-  std::unique_ptr<ChatStore> chats_;
-  std::unique_ptr<Front> front_;
 };
 
 constexpr const char* kOne = "/chats/aaaaaaaa";
@@ -120,7 +84,7 @@ TEST_F(Page, ThePageLearnsWhatItNeeds) {
 }
 
 TEST_F(Page, WithAKeyThePageIsOpenAndTheChatsAreNot) {
-  open("secret");
+  open_page("secret");
   EXPECT_EQ(call("GET", "/").status, 200);
   for (const char* path : {"/page.json", "/chats", "/chats/export", kOne})
     EXPECT_EQ(call("GET", path).status, 401) << path;
@@ -226,7 +190,9 @@ TEST_F(Page, AFullStoreSaysSoAndAnswersGoOn) {
   EXPECT_EQ(r.status, 507);
   EXPECT_TRUE(has(r.body, "full"));
   EXPECT_FALSE(has(r.body, folder_.path()));
-  EXPECT_EQ(call("PUT", kOne, chat(std::string((16U << 20U) + 1, 'x'))).status, 413);
+  const Response large = call("PUT", kOne, chat(std::string((16U << 20U) + 1, 'x')));
+  EXPECT_EQ(large.status, 413);
+  EXPECT_EQ(json_of(large.body)["error"]["code"], nullptr) << "no prompt was too long";
   for (const char* id : {"aaaaaaaa", "bbbbbbbb", "cccccccc"})
     EXPECT_EQ(call("PUT", fmt::format("/chats/{}", id), chat()).status, 200);
   EXPECT_EQ(call("PUT", "/chats/dddddddd", chat()).status, 507);
@@ -247,8 +213,30 @@ TEST_F(Page, AnExportHoldsEveryChat) {
   EXPECT_EQ(j["chats"][0], json_of(chat("a")));
 }
 
+TEST_F(Page, TheDocumentTellsOfChatsWithTheirOwnRefusals) {
+  const Json paths = json_of(call("GET", "/openapi.json").body)["paths"];
+  const Json put = paths["/chats/{id}"]["put"];
+  for (const char* status : {"200", "400", "401", "404", "412", "413", "507"})
+    EXPECT_TRUE(put["responses"].contains(status)) << status;
+  const Json chat = put["requestBody"]["content"]["application/json"]["schema"];
+  EXPECT_EQ(chat["required"], (Json{"title", "messages"}));
+  EXPECT_EQ(paths["/chats"]["get"]["parameters"].size(), 3U);
+}
+
+TEST_F(Page, ThePathOfTheExportIsNoChat) {
+  for (const char* method : {"PUT", "DELETE"}) {
+    const Response r = call(method, "/chats/export", method[0] == 'P' ? chat() : "");
+    EXPECT_EQ(r.status, 405) << method;
+    EXPECT_TRUE(has(r.head, "Allow: GET\r\n")) << r.head;
+  }
+  EXPECT_TRUE(has(call("POST", kOne, "{}").head, "Allow: GET, PUT, DELETE\r\n"));
+  EXPECT_EQ(call("GET", "/chats/%61aaaaaaa").status, 404);
+  call("PUT", kOne, chat());
+  EXPECT_EQ(call("GET", "/chats/%61aaaaaaa").status, 200);
+}
+
 TEST_F(Page, WithoutAStoreThePageSaysThatNothingIsSaved) {
-  open("", false);
+  open_page("", false);
   EXPECT_EQ(json_of(call("GET", "/page.json").body)["chats"], false);
   EXPECT_EQ(call("GET", "/chats").status, 404);
   EXPECT_EQ(call("PUT", kOne, chat()).status, 404);

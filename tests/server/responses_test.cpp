@@ -252,6 +252,7 @@ TEST_F(Api, EmbeddingsComeAsBase64OfTheSameNumbers) {
 TEST_F(Api, WrongEmbeddingsNameTheField) {
   for (const auto& [body, field] :
        {std::pair("{}", "input"), std::pair(R"({"input":[]})", "input"),
+        std::pair(R"({"input":""})", "input"), std::pair(R"({"input":["a",""]})", "input"),
         std::pair(R"({"input":[-1]})", "input"),
         std::pair(R"({"input":"a","dimensions":0})", "dimensions"),
         std::pair(R"({"input":"a","dimensions":100000})", "dimensions"),

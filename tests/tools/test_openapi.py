@@ -11,9 +11,9 @@ REFUSED = {"suffix", "template", "images", "conversation", "prompt", "background
 class OpenApi(unittest.TestCase):
     def test_every_field_that_is_read_is_documented(self):
         code = "".join(path.read_text() for path in sorted((ROOT / "src/server/api").rglob("*.cpp")))
-        code += (ROOT / "src/server/front.cpp").read_text()
+        code += (ROOT / "src/server/front.cpp").read_text() + (ROOT / "src/server/chats/routes.cpp").read_text()
         read = set(re.findall(r'\b\w+_?\.(?:number|integer|flag|text|array|object|any)\("(\w+)"\)?', code))
-        read |= set(re.findall(r'\b(?:read_stop|read_max_tokens|read_prompts|content_text)\(\w+, "(\w+)"', code))
+        read |= set(re.findall(r'\b(?:read_stop|read_max_tokens|read_prompts|content_text|read_flat_tools)\(\w+, "(\w+)"', code))
         for keys in re.findall(r'for \(const char\* key : \{([^}]*)\}\)', code):
             read |= set(re.findall(r'"(\w+)"', keys))
         told = set(re.findall(r'\{"(\w+)",', (ROOT / "src/server/openapi/requests.cpp").read_text()))

@@ -115,22 +115,7 @@ class Decoder {
   }
 
   void tools(Talk& talk) {
-    const Json* tools = read_tool_list(in_);
-    Json list = Json::array();
-    for (std::size_t i = 0; tools != nullptr && i < tools->size() && !error_; ++i) {
-      Fields t((*tools)[i], error_, fmt::format("tools[{}]", i));
-      Json function;
-      function["name"] = t.text("name").value_or("");
-      if (function["name"] == "") t.must_be("name", "is missing");
-      if (const auto text = t.text("description")) function["description"] = *text;
-      const Json* schema = t.object("input_schema");
-      function["parameters"] = schema == nullptr ? Json::object() : *schema;
-      Json tool;
-      tool["type"] = "function";
-      tool["function"] = std::move(function);
-      list.push_back(std::move(tool));
-    }
-    if (!list.empty()) talk.tools = dump_json(list);
+    read_flat_tools(in_, "input_schema", false, error_, talk);
     const Json* choice = in_.object("tool_choice");
     if (choice == nullptr) return;
     Fields c(*choice, error_, "tool_choice");
@@ -349,22 +334,23 @@ class MessageWriter final : public Writer {
 
 }  // namespace
 
-void anthropic_messages(const House& house, const Json& body, const ExchangePtr& exchange) {
+void anthropic_messages(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
-  Call call = Decoder(body, error).call(house.service->engine(), false);
+  Call call = Decoder(body, error).call(context.service->engine(), false);
   if (error) return refuse(*exchange, *error, anthropic_error);
   std::vector<Job> jobs(1);
   jobs[0].turns = std::move(call.turns);
   jobs[0].talk = std::move(call.talk);
   jobs[0].request = std::move(call.request);
-  ask(house, std::move(jobs), std::make_shared<MessageWriter>(exchange, house.model, call.stream));
+  ask(context, std::move(jobs),
+      std::make_shared<MessageWriter>(exchange, context.model, call.stream));
 }
 
-void anthropic_count(const House& house, const Json& body, const ExchangePtr& exchange) {
+void anthropic_count(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
-  const Call call = Decoder(body, error).call(house.service->engine(), true);
+  const Call call = Decoder(body, error).call(context.service->engine(), true);
   if (error) return refuse(*exchange, *error, anthropic_error);
-  const auto ids = house.service->engine().chat_prompt(call.turns, call.talk);
+  const auto ids = context.service->engine().chat_prompt(call.turns, call.talk);
   if (!ids) return refuse(*exchange, ids.error(), anthropic_error);
   Json j;
   j["input_tokens"] = ids->size();

@@ -6,7 +6,7 @@
 namespace bezel::api {
 
 std::string anthropic_error(const Error& error, int status);
-void anthropic_messages(const House& house, const Json& body, const ExchangePtr& exchange);
-void anthropic_count(const House& house, const Json& body, const ExchangePtr& exchange);
+void anthropic_messages(const Context& context, const Json& body, const ExchangePtr& exchange);
+void anthropic_count(const Context& context, const Json& body, const ExchangePtr& exchange);
 
 }  // namespace bezel::api

@@ -75,7 +75,7 @@ bool Writer::ended(int job, Result<Reply> reply) noexcept {
   return !failed_;
 }
 
-void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer) {
+void ask(const Context& context, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer) {
   struct Tickets {
     std::mutex mutex;
     std::vector<Ticket> all;
@@ -101,7 +101,7 @@ void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer
       const std::lock_guard lock(writer->mutex_);
       if (!writer->ended(n, std::move(reply))) tickets->stop();
     };
-    auto ticket = house.service->submit(std::move(jobs[i]));
+    auto ticket = context.service->submit(std::move(jobs[i]));
     if (!ticket) {
       const std::lock_guard lock(writer->mutex_);
       writer->fail(ticket.error());

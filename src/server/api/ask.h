@@ -14,7 +14,7 @@ namespace bezel::api {
 class ResponseStore;
 
 // What all handlers reach.
-struct House {
+struct Context {
   Service* service = nullptr;
   std::string model;  // its name for clients
   std::int64_t since = 0;
@@ -47,7 +47,8 @@ class Writer {
   const char* type_ = "text/event-stream";
 
  private:
-  friend void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer);
+  friend void ask(const Context& context, std::vector<Job> jobs,
+                  const std::shared_ptr<Writer>& writer);
   void begin();
   void fail(const Error& error);
   bool ended(int job, Result<Reply> reply) noexcept;
@@ -59,6 +60,6 @@ class Writer {
 };
 
 // Submits the jobs; they are cancelled when the client leaves or one of them fails.
-void ask(const House& house, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer);
+void ask(const Context& context, std::vector<Job> jobs, const std::shared_ptr<Writer>& writer);
 
 }  // namespace bezel::api

@@ -125,19 +125,19 @@ void read_rules(Fields& in, std::optional<Error>& error, const Engine& engine, C
   in.text("model");
 }
 
-void answer(const House& house, Call call, bool chat, const ExchangePtr& exchange) {
+void answer(const Context& context, Call call, bool chat, const ExchangePtr& exchange) {
   std::vector<Job> jobs(1);
   jobs[0].turns = std::move(call.turns);
   jobs[0].talk = std::move(call.talk);
   jobs[0].request = std::move(call.request);
-  ask(house, std::move(jobs),
-      std::make_shared<LineWriter>(exchange, house.model, call.stream, chat));
+  ask(context, std::move(jobs),
+      std::make_shared<LineWriter>(exchange, context.model, call.stream, chat));
 }
 
 // An empty request asks for the model to be loaded: it is.
-void loaded(const House& house, bool chat, http::Exchange& exchange) {
+void loaded(const Context& context, bool chat, http::Exchange& exchange) {
   Json j;
-  j["model"] = house.model;
+  j["model"] = context.model;
   j["created_at"] = iso_time(unix_time());
   if (chat)
     j["message"] = {{"role", "assistant"}, {"content", ""}};
@@ -148,8 +148,8 @@ void loaded(const House& house, bool chat, http::Exchange& exchange) {
   exchange.respond(200, "application/json", dump_json(j) + "\n");
 }
 
-Json details(const House& house) {
-  const EngineInfo& info = house.service->engine().info();
+Json details(const Context& context) {
+  const EngineInfo& info = context.service->engine().info();
   Json d;
   d["parent_model"] = "";
   d["format"] = "gguf";
@@ -160,19 +160,19 @@ Json details(const House& house) {
   return d;
 }
 
-Json entry(const House& house) {
+Json entry(const Context& context) {
   Json m;
-  m["name"] = house.model;
-  m["model"] = house.model;
-  m["size"] = house.service->engine().info().memory.mapped;
+  m["name"] = context.model;
+  m["model"] = context.model;
+  m["size"] = context.service->engine().info().memory.mapped;
   m["digest"] = "";
-  m["details"] = details(house);
+  m["details"] = details(context);
   return m;
 }
 
 }  // namespace
 
-void ollama_chat(const House& house, const Json& body, const ExchangePtr& exchange) {
+void ollama_chat(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
   Call call;
@@ -180,17 +180,17 @@ void ollama_chat(const House& house, const Json& body, const ExchangePtr& exchan
   if (messages != nullptr) call.turns = openai_messages(*messages, error);
   const Json* tools = read_tool_list(in);
   if (tools != nullptr && !tools->empty()) call.talk.tools = dump_json(*tools);
-  read_rules(in, error, house.service->engine(), call);
+  read_rules(in, error, context.service->engine(), call);
   if (error) return refuse(*exchange, *error, ollama_error);
-  if (call.turns.empty()) return loaded(house, true, *exchange);
-  answer(house, std::move(call), true, exchange);
+  if (call.turns.empty()) return loaded(context, true, *exchange);
+  answer(context, std::move(call), true, exchange);
 }
 
-void ollama_generate(const House& house, const Json& body, const ExchangePtr& exchange) {
+void ollama_generate(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
   Call call;
-  const Engine& engine = house.service->engine();
+  const Engine& engine = context.service->engine();
   const std::string prompt = in.text("prompt").value_or("");
   const std::string system = in.text("system").value_or("");
   const bool raw = in.flag("raw").value_or(false);
@@ -200,43 +200,43 @@ void ollama_generate(const House& house, const Json& body, const ExchangePtr& ex
     in.must_be("images", "are not served: this model is served for text only");
   read_rules(in, error, engine, call);
   if (error) return refuse(*exchange, *error, ollama_error);
-  if (prompt.empty()) return loaded(house, false, *exchange);
+  if (prompt.empty()) return loaded(context, false, *exchange);
   if (raw) {
     call.request.prompt = engine.raw_prompt(prompt, true);
   } else {
     if (!system.empty()) call.turns.push_back({"system", system});
     call.turns.push_back({"user", prompt});
   }
-  answer(house, std::move(call), false, exchange);
+  answer(context, std::move(call), false, exchange);
 }
 
-Json ollama_tags(const House& house) {
-  Json j, m = entry(house);
-  m["modified_at"] = iso_time(house.since);
+Json ollama_tags(const Context& context) {
+  Json j, m = entry(context);
+  m["modified_at"] = iso_time(context.since);
   j["models"] = Json::array({std::move(m)});
   return j;
 }
 
-Json ollama_ps(const House& house) {
-  Json j, m = entry(house);
+Json ollama_ps(const Context& context) {
+  Json j, m = entry(context);
   m["expires_at"] = "9999-12-31T23:59:59Z";
   m["size_vram"] = 0;
-  m["context_length"] = house.service->engine().info().context;
+  m["context_length"] = context.service->engine().info().context;
   j["models"] = Json::array({std::move(m)});
   return j;
 }
 
-Json ollama_show(const House& house) {
-  const EngineInfo& info = house.service->engine().info();
+Json ollama_show(const Context& context) {
+  const EngineInfo& info = context.service->engine().info();
   Json j;
   j["modelfile"] = "";
   j["parameters"] = "";
   j["template"] = "";
-  j["details"] = details(house);
+  j["details"] = details(context);
   j["model_info"]["general.architecture"] = info.family;
   j["model_info"][info.family + ".context_length"] = info.context;
   j["capabilities"] = Json::array({"completion", "tools", "thinking"});
-  j["modified_at"] = iso_time(house.since);
+  j["modified_at"] = iso_time(context.since);
   return j;
 }
 

@@ -6,10 +6,10 @@
 namespace bezel::api {
 
 std::string ollama_error(const Error& error, int status);
-void ollama_chat(const House& house, const Json& body, const ExchangePtr& exchange);
-void ollama_generate(const House& house, const Json& body, const ExchangePtr& exchange);
-Json ollama_tags(const House& house);
-Json ollama_ps(const House& house);
-Json ollama_show(const House& house);
+void ollama_chat(const Context& context, const Json& body, const ExchangePtr& exchange);
+void ollama_generate(const Context& context, const Json& body, const ExchangePtr& exchange);
+Json ollama_tags(const Context& context);
+Json ollama_ps(const Context& context);
+Json ollama_show(const Context& context);
 
 }  // namespace bezel::api

@@ -221,13 +221,11 @@ Result<ChatList> SqliteChats::list(const std::string& search, std::int64_t most,
 
 Result<std::optional<SavedChat>> SqliteChats::get(const std::string& id) {
   const std::lock_guard lock(mutex_);
-  Query q(db_,
-          "SELECT id, title, created, updated, revision, bytes, text, json FROM chats WHERE id = "
-          "?");
+  Query q(db_, "SELECT id, title, created, updated, revision, bytes, json FROM chats WHERE id = ?");
   const int state = q.bind(1, id).step();
   if (state == SQLITE_DONE) return std::optional<SavedChat>();
   if (state != SQLITE_ROW) return failed();
-  return std::optional<SavedChat>({head(q), q.text(6), q.text(7)});
+  return std::optional<SavedChat>({head(q), "", q.text(6)});
 }
 
 Result<std::optional<std::int64_t>> SqliteChats::put(const SavedChat& chat,

@@ -50,6 +50,7 @@ class ChatStore {
   // `from`, gives at most `most`.
   virtual Result<ChatList> list(const std::string& search, std::int64_t most,
                                 std::int64_t from) = 0;
+  // Without `text`.
   virtual Result<std::optional<SavedChat>> get(const std::string& id) = 0;
   // Saves under chat.head.id and gives the new revision. `expected`: only if the stored one has
   // this revision (0: there is none), else nothing is changed and nothing is given.

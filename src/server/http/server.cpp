@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -22,12 +23,11 @@
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <deque>
-#include <mutex>
 #include <optional>
 #include <thread>
+#include <type_traits>
 
-#include "base/utf8.h"
+#include "server/http/answer.h"
 #include BEZEL_SECURE_H  // tls/openssl.h, or tls/none.h where there is no OpenSSL
 
 namespace bezel::http {
@@ -40,163 +40,65 @@ using boost::system::error_code;
 using Tcp = asio::ip::tcp;
 using Parser = beast::http::request_parser<beast::http::string_body>;
 
-const char* reason(int status) {
-  const auto text = beast::http::obsolete_reason(static_cast<beast::http::status>(status));
-  return text.data();
-}
-
+// An answer to what could not be read; the connection ends behind it.
 std::string refusal(int status, std::string_view what) {
   const std::string body =
       fmt::format(R"({{"error":{{"message":"{}","type":"invalid_request_error","param":null,)"
                   R"("code":null}}}})",
                   what);
-  return fmt::format(
-      "HTTP/1.1 {} {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n"
-      "Connection: close\r\n\r\n{}",
-      status, reason(status), body.size(), body);
+  return whole_head(status, "application/json", body.size(), false, "") + body;
 }
 
-// The server's thread will run `f`, also when there is no memory right now: then this waits for it.
-template <class F>
-void post_surely(asio::io_context& io, const F& f) noexcept {
-  while (true) {
-    try {
-      asio::post(io, f);
-      return;
-    } catch (const std::bad_alloc&) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    }
+// A request without its body.
+Request request_of(const Parser::value_type& from) {
+  Request request;
+  request.method = std::string(from.method_string());
+  request.path = std::string(from.target());
+  const std::size_t path_end = std::min(request.path.size(), request.path.find('?'));
+  if (path_end < request.path.size()) request.query = request.path.substr(path_end + 1);
+  request.path.resize(path_end);
+  for (const auto& field : from) {
+    std::string name(field.name_string());
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+    request.headers.emplace_back(std::move(name), std::string(field.value()));
   }
+  return request;
 }
 
-// An answer on its way: other threads fill the queue, the connection's coroutine empties it.
-class Answer final : public Exchange {
+// What one body takes of the memory for all of them.
+class Share {
  public:
-  Answer(asio::io_context& io, std::size_t most, bool chunked, bool keep_alive)
-      : io_(io),
-        wake_(std::make_shared<asio::steady_timer>(io)),
-        most_(most),
-        chunked_(chunked),
-        keep_alive_(keep_alive) {
-    wake_->expires_at(asio::steady_timer::time_point::max());
+  explicit Share(std::atomic<std::size_t>& all) : all_(&all) {}
+  Share(Share&& other) noexcept : all_(other.all_), mine_(std::exchange(other.mine_, 0)) {}
+  ~Share() { release(); }
+  Share(const Share&) = delete;
+  Share& operator=(const Share&) = delete;
+  Share& operator=(Share&&) = delete;
+  void release() { *all_ -= std::exchange(mine_, 0); }
+  // Whether there is room for as many bytes.
+  bool grow(std::size_t bytes, std::size_t most) {
+    const std::size_t more = bytes - std::exchange(mine_, bytes);
+    return (*all_ += more) <= most;
   }
-
-  void respond(int status, std::string_view type, std::string body,
-               std::string_view more_headers) override {
-    std::string head =
-        fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n{}{}", status,
-                    reason(status), type, body.size(), common(keep_alive_), more_headers);
-    head += "\r\n";
-    push(head + body, true, true);
-  }
-  void begin(int status, std::string_view type) override {
-    push(fmt::format("HTTP/1.1 {} {}\r\nContent-Type: {}\r\nCache-Control: no-cache\r\n{}{}\r\n",
-                     status, reason(status), type, chunked_ ? "Transfer-Encoding: chunked\r\n" : "",
-                     common(keep_alive_ && chunked_)),
-         false, true);
-  }
-  bool write(std::string_view piece) override {
-    if (piece.empty()) return true;
-    return push(chunked_ ? fmt::format("{:x}\r\n{}\r\n", piece.size(), piece) : std::string(piece),
-                false, false);
-  }
-  void end() override { push(chunked_ ? "0\r\n\r\n" : "", true, false); }
-  void on_gone(std::function<void()> gone) override {
-    std::unique_lock lock(mutex_);
-    if (!gone_) {
-      if (!ended_) told_ = std::move(gone);
-      return;
-    }
-    lock.unlock();
-    gone();
-  }
-
-  // ---- the connection's side, on the server's thread
-
-  // The client has left.
-  void leave() {
-    std::function<void()> told;
-    {
-      const std::lock_guard lock(mutex_);
-      if (gone_ || ended_) return;
-      gone_ = true;
-      told = std::move(told_);
-      told_ = nullptr;
-    }
-    wake_->cancel();
-    if (told) told();
-  }
-  // What is to be written now; `last`: nothing comes after it.
-  std::string take(bool& last, bool& gone) {
-    const std::lock_guard lock(mutex_);
-    std::string out;
-    for (std::string& s : queue_) out += s;
-    queue_.clear();
-    queued_ = 0;
-    last = ended_;
-    gone = gone_;
-    return out;
-  }
-  std::shared_ptr<asio::steady_timer> wake() { return wake_; }
-  bool keeps_alive() const { return keep_alive_ && (chunked_ || whole_); }
 
  private:
-  static std::string_view common(bool keep_alive) {
-    return keep_alive ? "X-Content-Type-Options: nosniff\r\n"
-                      : "X-Content-Type-Options: nosniff\r\nConnection: close\r\n";
-  }
-  bool push(std::string bytes, bool last, bool head) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (gone_ || ended_) return false;
-      if (queued_ + bytes.size() > most_ && !last && !head) {
-        gone_ = true;
-      } else {
-        const std::size_t size = bytes.size();
-        queue_.push_back(std::move(bytes));
-        queued_ += size;
-        ended_ = last;
-        whole_ = whole_ || (last && head);
-        if (last) told_ = nullptr;
-      }
-    }
-    post_surely(io_, [wake = wake_] { wake->cancel(); });
-    return !gone_;
-  }
-
-  asio::io_context& io_;
-  std::shared_ptr<asio::steady_timer> wake_;
-  std::size_t most_;
-  bool chunked_, keep_alive_;
-  std::mutex mutex_;  // of what follows
-  std::deque<std::string> queue_;
-  std::size_t queued_ = 0;
-  bool ended_ = false, whole_ = false;
-  std::atomic<bool> gone_{false};
-  std::function<void()> told_;
+  std::atomic<std::size_t>* all_;
+  std::size_t mine_ = 0;
 };
 
-// What handlers hold: when the last one lets go, an unanswered request is given up.
-class Held final : public Exchange {
- public:
-  explicit Held(std::shared_ptr<Answer> answer, asio::io_context& io)
-      : answer_(std::move(answer)), io_(io) {}
-  ~Held() override {
-    post_surely(io_, [answer = answer_] { answer->leave(); });
-  }
-  void respond(int status, std::string_view type, std::string body,
-               std::string_view more_headers) override {
-    answer_->respond(status, type, std::move(body), more_headers);
-  }
-  void begin(int status, std::string_view type) override { answer_->begin(status, type); }
-  bool write(std::string_view piece) override { return answer_->write(piece); }
-  void end() override { answer_->end(); }
-  void on_gone(std::function<void()> gone) override { answer_->on_gone(std::move(gone)); }
-
- private:
-  std::shared_ptr<Answer> answer_;
-  asio::io_context& io_;
-};
+// Takes what a refused client still sends, for a moment: closing at once would lose the answer.
+template <class Stream>
+asio::awaitable<void> drain(Stream& stream, beast::tcp_stream& below, std::size_t most) {
+  error_code ec;
+  if constexpr (std::is_same_v<Stream, beast::tcp_stream>)
+    below.socket().shutdown(Tcp::socket::shutdown_send, ec);
+  std::array<char, 8192> bytes{};
+  below.expires_after(std::chrono::seconds(5));
+  for (std::size_t n = 0; !ec && n <= most;)
+    n += co_await stream.async_read_some(asio::buffer(bytes),
+                                         asio::redirect_error(asio::use_awaitable, ec));
+}
 
 // Notices that a client leaves although nothing is read from it meanwhile. The server's thread.
 struct Watch {
@@ -234,14 +136,14 @@ struct Watch {
 
 class BeastServer final : public Server {
  public:
-  BeastServer(const Options& options, Handler handler)
+  explicit BeastServer(const Options& options)
       : options_(options),
-        handler_(std::move(handler)),
         acceptor_(io_),
         workers_(static_cast<std::size_t>(std::max(1, options.workers))) {}
   ~BeastServer() override { stop(std::chrono::milliseconds(0)); }
 
-  Status listen();
+  Status open();
+  Status serve(Handler handler, Admit admit) override;
   std::uint16_t port() const override { return port_; }
   int connections() const override { return open_; }
   void stop(std::chrono::milliseconds grace) override;
@@ -268,21 +170,29 @@ class BeastServer final : public Server {
   };
   void run();
   asio::awaitable<void> accept();
-  asio::awaitable<void> serve(Tcp::socket socket);
+  asio::awaitable<void> welcome(Tcp::socket socket);
   // `stream`: `below` itself, or TLS over it.
   template <class Stream>
   asio::awaitable<void> talk(Stream& stream, beast::tcp_stream& below);
   template <class Stream>
-  asio::awaitable<bool> exchange(Stream& stream, beast::tcp_stream& below, Parser& parser);
+  asio::awaitable<std::string> read_body(Stream& stream, beast::tcp_stream& below,
+                                         beast::flat_buffer& buffer, Parser& parser, Share& share,
+                                         error_code& ec);
+  template <class Stream>
+  asio::awaitable<bool> exchange(Stream& stream, beast::tcp_stream& below, bool chunked,
+                                 bool keep_alive, Request request, Share share);
   template <class Stream>
   asio::awaitable<bool> send(Stream& stream, beast::tcp_stream& below, Answer& answer);
   void handle(Request&& request, const std::shared_ptr<Held>& held) noexcept;
   std::string refusal_of(const error_code& ec) const;
+  Error failed(const char* what, const error_code& ec) const;
   void close_all();
 
   Options options_;
   Handler handler_;
+  Admit admit_;
   std::unique_ptr<Secure> secure_;  // null: no TLS
+  std::atomic<std::size_t> bodies_{0};
   asio::io_context io_;
   Tcp::acceptor acceptor_;
   asio::thread_pool workers_;
@@ -294,13 +204,13 @@ class BeastServer final : public Server {
   std::vector<beast::tcp_stream*> streams_;  // server's thread
 };
 
-Status BeastServer::listen() {
-  const auto failed = [&](const char* what, const error_code& ec) {
-    return Error{
-        Errc::Io,
-        fmt::format("cannot {} {} port {}: {}", what, options_.host, options_.port, ec.message()),
-        ""};
-  };
+Error BeastServer::failed(const char* what, const error_code& ec) const {
+  return {Errc::Io,
+          fmt::format("cannot {} {} port {}: {}", what, options_.host, options_.port, ec.message()),
+          ""};
+}
+
+Status BeastServer::open() {
   if (options_.cert.empty() != options_.key.empty())
     return Error{Errc::BadInput, "TLS needs both: a certificate and its key", ""};
   if (!options_.cert.empty()) {
@@ -315,9 +225,17 @@ Status BeastServer::listen() {
   acceptor_.open(at.protocol(), ec);
   if (!ec) acceptor_.set_option(asio::socket_base::reuse_address(true), ec);
   if (!ec) acceptor_.bind(at, ec);
-  if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
   if (ec) return failed("listen at", ec);
   port_ = acceptor_.local_endpoint().port();
+  return Ok{};
+}
+
+Status BeastServer::serve(Handler handler, Admit admit) {
+  handler_ = std::move(handler);
+  admit_ = std::move(admit);
+  error_code ec;
+  acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+  if (ec) return failed("listen at", ec);
   thread_ = std::thread([this] { run(); });
   return Ok{};
 }
@@ -360,13 +278,13 @@ asio::awaitable<void> BeastServer::accept() {
     }
     socket.set_option(Tcp::no_delay(true), ec);
     try {
-      asio::co_spawn(io_, serve(std::move(socket)), asio::detached);
+      asio::co_spawn(io_, welcome(std::move(socket)), asio::detached);
     } catch (const std::bad_alloc&) {  // this client is lost
     }
   }
 }
 
-asio::awaitable<void> BeastServer::serve(Tcp::socket socket) {
+asio::awaitable<void> BeastServer::welcome(Tcp::socket socket) {
   beast::tcp_stream stream(std::move(socket));
   error_code ec;
   if (open_ >= options_.limits.connections) {
@@ -389,34 +307,75 @@ asio::awaitable<void> BeastServer::serve(Tcp::socket socket) {
 // One connection: request after request.
 template <class Stream>
 asio::awaitable<void> BeastServer::talk(Stream& stream, beast::tcp_stream& below) {
-  error_code ec;
-  beast::flat_buffer buffer(options_.limits.header_bytes + (std::size_t{64} << 10U));
+  const Limits& limits = options_.limits;
+  beast::flat_buffer buffer(limits.header_bytes + (std::size_t{64} << 10U));
   for (bool first = true, go_on = true; go_on && !stopping_; first = false) {
+    error_code ec;
     Parser parser;
-    parser.header_limit(static_cast<std::uint32_t>(options_.limits.header_bytes));
-    parser.body_limit(options_.limits.body_bytes);
-    below.expires_after(first ? options_.limits.header_time : options_.limits.idle_time);
+    parser.header_limit(static_cast<std::uint32_t>(limits.header_bytes));
+    parser.body_limit(limits.body_bytes);
+    below.expires_after(first ? limits.header_time : limits.idle_time);
     co_await beast::http::async_read_header(stream, buffer, parser,
                                             asio::redirect_error(asio::use_awaitable, ec));
-    if (!ec && beast::iequals(parser.get()["Expect"], "100-continue")) {
-      static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
-      co_await asio::async_write(stream, asio::buffer(kContinue),
-                                 asio::redirect_error(asio::use_awaitable, ec));
+    Request request;
+    Share share(bodies_);
+    std::string refused;
+    const bool chunked = !ec && parser.get().version() >= 11;
+    bool keep_alive = chunked && parser.keep_alive();
+    if (!ec) {
+      request = request_of(parser.get());
+      keep_alive = keep_alive && request.method != "HEAD";  // its answer must not have our bodies
+      if (const auto no = admit_ ? admit_(request) : std::nullopt) {
+        go_on = keep_alive && parser.is_done();
+        refused =
+            whole_head(no->status, "application/json", no->json.size(), go_on, no->more_headers) +
+            no->json;
+      } else {
+        refused = co_await read_body(stream, below, buffer, parser, share, ec);
+        go_on = refused.empty();
+      }
     }
-    below.expires_after(options_.limits.body_time);
-    if (!ec)
-      co_await beast::http::async_read(stream, buffer, parser,
-                                       asio::redirect_error(asio::use_awaitable, ec));
     if (ec) {
-      const std::string say = refusal_of(ec);
-      below.expires_after(std::chrono::seconds(2));
-      if (!say.empty())
-        co_await asio::async_write(stream, asio::buffer(say),
-                                   asio::redirect_error(asio::use_awaitable, ec));
-      break;
+      refused = refusal_of(ec);
+      go_on = false;
     }
-    go_on = co_await exchange(stream, below, parser);
+    if (!refused.empty()) {
+      parser.get().body() = std::string();
+      share.release();
+      below.expires_after(std::chrono::seconds(2));
+      co_await asio::async_write(stream, asio::buffer(refused),
+                                 asio::redirect_error(asio::use_awaitable, ec));
+      if (!ec && !go_on) co_await drain(stream, below, limits.body_bytes);
+      if (ec) break;
+      continue;
+    }
+    if (!go_on) break;
+    request.body = std::move(parser.get().body());
+    go_on =
+        co_await exchange(stream, below, chunked, keep_alive, std::move(request), std::move(share));
   }
+}
+
+// The body of a request that was admitted. What to tell a client whose body is not taken, or
+// nothing.
+template <class Stream>
+asio::awaitable<std::string> BeastServer::read_body(Stream& stream, beast::tcp_stream& below,
+                                                    beast::flat_buffer& buffer, Parser& parser,
+                                                    Share& share, error_code& ec) {
+  below.expires_after(options_.limits.body_time);
+  if (!parser.is_done() && beast::iequals(parser.get()["Expect"], "100-continue")) {
+    static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    co_await asio::async_write(stream, asio::buffer(kContinue),
+                               asio::redirect_error(asio::use_awaitable, ec));
+  }
+  parser.eager(true);
+  while (!ec && !parser.is_done()) {
+    co_await beast::http::async_read_some(stream, buffer, parser,
+                                          asio::redirect_error(asio::use_awaitable, ec));
+    if (!share.grow(parser.get().body().size(), options_.limits.all_bodies_bytes))
+      co_return refusal(503, "the bodies of all requests together are too large now: try again");
+  }
+  co_return "";
 }
 
 // What a client is told whose request could not be read; empty: nothing, it is gone or was too
@@ -435,25 +394,9 @@ std::string BeastServer::refusal_of(const error_code& ec) const {
 
 // Hands a request to a worker and sends what comes back; whether the connection lives on.
 template <class Stream>
-asio::awaitable<bool> BeastServer::exchange(Stream& stream, beast::tcp_stream& below,
-                                            Parser& parser) {
-  const bool chunked = parser.get().version() >= 11;
-  auto answer = std::make_shared<Answer>(io_, options_.limits.queued_bytes, chunked,
-                                         chunked && parser.keep_alive());
-  Request request;
-  request.method = std::string(parser.get().method_string());
-  request.path = std::string(parser.get().target());
-  const std::size_t path_end = std::min(request.path.size(), request.path.find('?'));
-  if (path_end < request.path.size()) request.query = request.path.substr(path_end + 1);
-  request.path.resize(path_end);
-  for (const auto& field : parser.get()) {
-    std::string name(field.name_string());
-    std::transform(name.begin(), name.end(), name.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    request.headers.emplace_back(std::move(name), std::string(field.value()));
-  }
-  request.body = std::move(parser.get().body());
-
+asio::awaitable<bool> BeastServer::exchange(Stream& stream, beast::tcp_stream& below, bool chunked,
+                                            bool keep_alive, Request request, Share share) {
+  auto answer = std::make_shared<Answer>(io_, options_.limits.queued_bytes, chunked, keep_alive);
   const auto watch = std::make_shared<Watch>(below, answer);
   Watch::look(watch);
   // Ends also where memory runs out halfway.
@@ -469,9 +412,8 @@ asio::awaitable<bool> BeastServer::exchange(Stream& stream, beast::tcp_stream& b
   ++answering_;
   const Underway underway{watch, answering_};
   auto held = std::make_shared<Held>(answer, io_);
-  asio::post(workers_, [this, request = std::move(request), held = std::move(held)]() mutable {
-    handle(std::move(request), held);
-  });
+  asio::post(workers_, [this, request = std::move(request), held = std::move(held),
+                        kept = std::move(share)]() mutable { handle(std::move(request), held); });
   const bool sent = co_await send(stream, below, *answer);
   co_return sent && answer->keeps_alive();
 }
@@ -542,10 +484,17 @@ std::string_view Request::header(std::string_view name) const {
   return "";
 }
 
-Result<std::unique_ptr<Server>> Server::start(const Options& options, Handler handler) {
-  auto server = std::make_unique<BeastServer>(options, std::move(handler));
-  BEZEL_DO(server->listen());
+Result<std::unique_ptr<Server>> Server::open(const Options& options) {
+  auto server = std::make_unique<BeastServer>(options);
+  BEZEL_DO(server->open());
   return std::unique_ptr<Server>(std::move(server));
+}
+
+Result<std::unique_ptr<Server>> Server::start(const Options& options, Handler handler,
+                                              Admit admit) {
+  BEZEL_TRY(auto server, open(options));
+  BEZEL_DO(server->serve(std::move(handler), std::move(admit)));
+  return server;
 }
 
 }  // namespace bezel::http

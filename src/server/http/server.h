@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -17,7 +18,8 @@ namespace bezel::http {
 struct Limits {
   std::size_t header_bytes = std::size_t{16} << 10U;
   std::size_t body_bytes = std::size_t{32} << 20U;
-  std::size_t queued_bytes = std::size_t{1} << 20U;  // that a slow client may leave unread
+  std::size_t all_bodies_bytes = std::size_t{256} << 20U;  // of all requests until they are handled
+  std::size_t queued_bytes = std::size_t{1} << 20U;        // that a slow client may leave unread
   int connections = 512;
   std::chrono::seconds handshake_time{10}, header_time{15}, body_time{60}, idle_time{75},
       write_time{30};
@@ -60,13 +62,28 @@ class Exchange {
 
 using Handler = std::function<void(Request, std::shared_ptr<Exchange>)>;
 
+// The answer to a request whose body nobody wants to read.
+struct Refusal {
+  int status = 400;
+  std::string json, more_headers;
+};
+// Looks at a request before its body is read; nothing: it is taken. On the server's thread, so it
+// must be quick.
+using Admit = std::function<std::optional<Refusal>(const Request& without_body)>;
+
 // Any thread.
 class Server {
  public:
-  // Listens when this returns. `handler` runs on the workers' threads.
-  static Result<std::unique_ptr<Server>> start(const Options& options, Handler handler);
+  // Takes the address and reads the certificate; nobody can connect yet.
+  static Result<std::unique_ptr<Server>> open(const Options& options);
+  // Opens and serves.
+  static Result<std::unique_ptr<Server>> start(const Options& options, Handler handler,
+                                               Admit admit = {});
   virtual ~Server() = default;  // stop(0); nobody may hold an Exchange any more
 
+  // Listens when this returns. `handler` runs on the workers' threads. Without `admit` every
+  // request is taken. Once.
+  virtual Status serve(Handler handler, Admit admit) = 0;
   virtual std::uint16_t port() const = 0;
   virtual int connections() const = 0;
   // Accepts no more connections and no more requests, waits until the answers under way have ended

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "server/chats/routes.h"
 #include "server/openapi/requests.h"
 #include "server/openapi/schema.h"
 
@@ -64,6 +65,17 @@ Json post(const char* what, Api api, Json body, const char* stream) {
   return j;
 }
 
+// A parameter of a path, query or header.
+Json parameter(const char* name, const char* in, Json form, const char* what = "") {
+  Json j;
+  j["name"] = name;
+  j["in"] = in;
+  j["required"] = std::string_view(in) == "path";
+  j["schema"] = std::move(form);
+  if (*what != 0) j["description"] = what;
+  return j;
+}
+
 void add_openai(Json& paths, const EngineInfo& info) {
   constexpr const char* kStream = "text/event-stream";
   paths["/v1/models"]["get"] = get("The model", Api::OpenAi, json_object());
@@ -73,10 +85,7 @@ void add_openai(Json& paths, const EngineInfo& info) {
       post("A text goes on", Api::OpenAi, schema::completions(info), kStream);
   paths["/v1/responses"]["post"] =
       post("An answer in a conversation, as items", Api::OpenAi, schema::responses(), kStream);
-  const Json id = Json::array({{{"name", "id"},
-                                {"in", "path"},
-                                {"required", true},
-                                {"schema", {{"type", "string"}, {"minLength", 1}}}}});
+  const Json id = Json::array({parameter("id", "path", {{"type", "string"}, {"minLength", 1}})});
   paths["/v1/models/{id}"]["parameters"] = id;
   paths["/v1/models/{id}"]["get"] = get("The model, by its name", Api::OpenAi, json_object());
   Json& one = paths["/v1/responses/{id}"];
@@ -86,6 +95,43 @@ void add_openai(Json& paths, const EngineInfo& info) {
   paths["/v1/embeddings"]["post"] =
       post("Mean of a text's final states, at unit length; the model was not trained for it",
            Api::OpenAi, schema::embeddings(info), nullptr);
+}
+
+// 404 also where chats are not saved, 507 where the disk or the store is full.
+Json chats(Json operation) {
+  operation["responses"]["507"] = ref("OpenAiError");
+  return operation;
+}
+
+void add_chats(Json& paths) {
+  const Json least = {{"type", "integer"}, {"minimum", 0}};
+  Json limit = least, offset = least;
+  limit["maximum"] = kMostListed;
+  offset["maximum"] = kLatest;
+  Json& list = paths["/chats"]["get"];
+  list = chats(get("Saved chats, those changed last first", Api::OpenAi, json_object()));
+  list["parameters"] =
+      Json::array({parameter("search", "query", {{"type", "string"}},
+                             "words that must all be in the title or a message"),
+                   parameter("limit", "query", limit, "most chats in the list; else 100"),
+                   parameter("offset", "query", offset, "chats that are left out before it")});
+  paths["/chats/export"]["get"] =
+      chats(get("Every saved chat, 256 MB at most", Api::OpenAi, json_object()));
+  Json& one = paths["/chats/{id}"];
+  one["parameters"] = Json::array(
+      {parameter("id", "path", {{"type", "string"}, {"pattern", "^[A-Za-z0-9_-]{8,64}$"}})});
+  Json ok = json_object();
+  ok["headers"]["ETag"]["schema"]["type"] = "string";
+  one["get"] = chats(get("A saved chat; ETag is its revision", Api::OpenAi, ok));
+  Json& put = one["put"];
+  put =
+      chats(post("Saves a chat, 16 MB at most, whole", Api::OpenAi, schema::saved_chat(), nullptr));
+  put["responses"]["200"]["headers"] = ok["headers"];
+  put["responses"]["412"] = ref("OpenAiError");
+  put["parameters"] = Json::array(
+      {parameter("If-Match", "header", {{"type", "string"}, {"pattern", "^\"[0-9]{1,18}\"$"}},
+                 "the revision that is replaced; 0: there must be none")});
+  one["delete"] = chats(get("Deletes a chat", Api::OpenAi, json_object()));
 }
 
 void add_others(Json& paths, const EngineInfo& info) {
@@ -137,6 +183,7 @@ Json openapi(const EngineInfo& info) {
   j["security"] = Json::array({Json::object(), {{"key", Json::array()}}});
   j["paths"] = Json::object();
   add_openai(j["paths"], info);
+  add_chats(j["paths"]);
   add_others(j["paths"], info);
   return j;
 }

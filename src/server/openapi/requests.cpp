@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "server/chats/routes.h"
 #include "server/openapi/schema.h"
 
 namespace bezel::schema {
@@ -122,17 +123,18 @@ Json chat() {
 }
 
 namespace {
-// A text, a list of ids, or a list of these.
-Json prompts(const EngineInfo& info) {
+// A text of at least so many characters, a list of ids, or a list of these.
+Json prompts(const EngineInfo& info, int least) {
   const Json ids = list(Json{{"type", "integer"}, {"minimum", 0}, {"maximum", info.vocab - 1}}, 1);
   Json one = {{"type", "string"}};
+  if (least > 0) one["minLength"] = least;
   return either({one, ids, list(either({one, ids}), 1, 64)});
 }
 }  // namespace
 
 Json completions(const EngineInfo& info) {
   Properties p = {
-      {"prompt", prompts(info)},
+      {"prompt", prompts(info, 0)},
       {"model", text()},
       {"max_tokens", whole(0, kMost, "16 by default; 0 only with echo")},
       {"logit_bias", bias()},
@@ -193,7 +195,7 @@ Json responses() {
 }
 
 Json embeddings(const EngineInfo& info) {
-  return object({{"input", prompts(info)},
+  return object({{"input", prompts(info, 1)},
                  {"model", text()},
                  {"encoding_format", choice({"float", "base64"})},
                  {"dimensions", whole(1, info.width, "the first so many, at unit length again")}},
@@ -283,6 +285,24 @@ Json detokenize(const EngineInfo& info) {
   return object(
       {{"tokens", list(Json{{"type", "integer"}, {"minimum", 0}, {"maximum", info.vocab - 1}})}},
       {"tokens"});
+}
+
+Json saved_chat() {
+  Json id = text("1 to 64 bytes"), title = text("1 to 400 bytes");
+  for (Json* bounded : {&id, &title}) (*bounded)["minLength"] = 1;
+  id["maxLength"] = 64;
+  title["maxLength"] = kMostTitle;
+  const Json message = object({{"id", id},
+                               {"parent", text("the id of the message that this one answers")},
+                               {"role", choice({"user", "assistant"})},
+                               {"content", text()}},
+                              {"id", "role", "content"});
+  return object({{"id", text("as in the path")},
+                 {"title", title},
+                 {"created", whole(0, kLatest, "milliseconds since 1970")},
+                 {"updated", whole(0, kLatest, "the same")},
+                 {"messages", list(message)}},
+                {"title", "messages"});
 }
 
 }  // namespace bezel::schema

@@ -13,6 +13,7 @@ Json messages(bool counting);
 Json ollama_chat();
 Json ollama_generate();
 Json tokenize();
+Json saved_chat();
 Json detokenize(const EngineInfo& info);
 
 }  // namespace bezel::schema

@@ -49,11 +49,6 @@ inline Json list(Json items, std::size_t least = 0, std::size_t most = 0, const 
   if (most > 0) j["maxItems"] = most;
   return j;
 }
-inline Json any(const char* what) {
-  Json j = Json::object();
-  j["description"] = what;
-  return j;
-}
 inline Json either(std::initializer_list<Json> forms, const char* what = "") {
   Json j = Json::object();
   j["anyOf"] = Json::array();

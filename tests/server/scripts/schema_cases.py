@@ -27,9 +27,10 @@ def main():
     parser.add_argument("--cases", type=int, default=600)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    with served(options.program, options.model, "--ctx", 256, "--parallel", 4) as (_, url):
+    with (tempfile.TemporaryDirectory() as saved,
+          served(options.program, options.model, "--ctx", 256, "--parallel", 4, chats=f"{saved}/chats.db") as (_, url)):
         document = json.load(urllib.request.urlopen(f"{url}/openapi.json"))
-        operations = sum(1 for methods in document["paths"].values() for m in methods if m in ("get", "post", "delete"))
+        operations = sum(1 for methods in document["paths"].values() for m in methods if m in ("get", "post", "put", "delete"))
         begin, generated, status, output, seed = time.monotonic(), 0, 0, "", options.seed
         while generated < options.cases and status == 0:  # paths without fields have few cases, whatever is asked for
             with tempfile.TemporaryDirectory() as folder:

@@ -137,19 +137,9 @@ void read_format(Fields& in, std::optional<Error>& error, Request& request) {
   const Json* format = in.object("response_format");
   if (format == nullptr) return;
   Fields f(*format, error, "response_format");
-  const std::string type = f.text("type").value_or("");
-  if (type == "json_object") {
-    request.constraint.kind = Constraint::Kind::JsonObject;
-  } else if (type == "json_schema") {
-    const Json* outer = f.object("json_schema");
-    const Json* schema =
-        outer != nullptr && outer->contains("schema") ? &(*outer)["schema"] : nullptr;
-    if (schema == nullptr || !(schema->is_object() || schema->is_boolean()))
-      return f.must_be("json_schema.schema", "is missing");
-    read_schema(*schema, request);
-  } else if (type != "text") {
-    f.must_be("type", "must be text, json_object or json_schema");
-  }
+  const Json* outer = f.any("json_schema");
+  const bool has = outer != nullptr && outer->is_object() && outer->contains("schema");
+  read_form(f, has ? &(*outer)["schema"] : nullptr, "json_schema.schema", request);
 }
 
 void read_thinking(Fields& in, std::optional<Error>& error, Talk& talk) {
@@ -164,10 +154,10 @@ void read_thinking(Fields& in, std::optional<Error>& error, Talk& talk) {
 
 }  // namespace
 
-void openai_chat(const House& house, const Json& body, const ExchangePtr& exchange) {
+void openai_chat(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
-  const Engine& engine = house.service->engine();
+  const Engine& engine = context.service->engine();
   Job job;
   const Json* messages = in.array("messages");
   if (messages == nullptr || messages->empty())
@@ -185,7 +175,7 @@ void openai_chat(const House& house, const Json& body, const ExchangePtr& exchan
   read_format(in, error, job.request);
   Shape shape;
   shape.engine = &engine;
-  shape.model = house.model;
+  shape.model = context.model;
   shape.id = new_id("chatcmpl-");
   const std::size_t n = read_shape(in, error, shape);
   shape.logprobs = in.flag("logprobs").value_or(false);
@@ -193,7 +183,7 @@ void openai_chat(const House& house, const Json& body, const ExchangePtr& exchan
   if (top && *top > 0 && !shape.logprobs) in.must_be("top_logprobs", "needs \"logprobs\": true");
   if (shape.logprobs) job.request.logprobs = static_cast<int>(top.value_or(0));
   if (error) return refuse(*exchange, *error, openai_error);
-  ask(house, copies(job, n), std::make_shared<ChatWriter>(exchange, std::move(shape), n));
+  ask(context, copies(job, n), std::make_shared<ChatWriter>(exchange, std::move(shape), n));
 }
 
 }  // namespace bezel::api

@@ -75,10 +75,10 @@ class EmbeddingWriter final : public Writer {
 
 }  // namespace
 
-void openai_embeddings(const House& house, const Json& body, const ExchangePtr& exchange) {
+void openai_embeddings(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
-  const Engine& engine = house.service->engine();
+  const Engine& engine = context.service->engine();
   const std::vector<Echo> inputs = read_prompts(in, "input", engine);
   in.text("model");
   const std::string format = in.text("encoding_format").value_or("float");
@@ -86,8 +86,10 @@ void openai_embeddings(const House& house, const Json& body, const ExchangePtr& 
     in.must_be("encoding_format", "must be float or base64");
   const int width = engine.info().width;
   const auto dimensions = in.integer("dimensions", 1, width).value_or(width);
+  const std::vector<TokenId> nothing = engine.raw_prompt("", true);
   for (const Echo& one : inputs)
-    if (one.ids.empty()) in.must_be("input", "has an empty entry");
+    if (one.text.empty() && one.ids == nothing)
+      in.must_be("input", "must not be or have an empty text");
   if (error) return refuse(*exchange, *error, openai_error);
   std::vector<Job> jobs(inputs.size());
   for (std::size_t i = 0; i < inputs.size(); ++i) {
@@ -95,8 +97,8 @@ void openai_embeddings(const House& house, const Json& body, const ExchangePtr& 
     jobs[i].request.embedding = true;
   }
   const std::size_t n = jobs.size();
-  ask(house, std::move(jobs),
-      std::make_shared<EmbeddingWriter>(exchange, house.model, n,
+  ask(context, std::move(jobs),
+      std::make_shared<EmbeddingWriter>(exchange, context.model, n,
                                         static_cast<std::size_t>(dimensions), format == "base64"));
 }
 

@@ -137,6 +137,19 @@ void read_bias(Fields& in, const Engine& engine, Sampling& sampling) {
   }
 }
 
+void read_form(Fields& form, const Json* schema, const char* key, Request& request) {
+  const std::string type = form.text("type").value_or("");
+  if (type == "json_object") {
+    request.constraint.kind = Constraint::Kind::JsonObject;
+  } else if (type == "json_schema") {
+    if (schema == nullptr || !(schema->is_object() || schema->is_boolean()))
+      return form.must_be(key, "must be a JSON Schema");
+    read_schema(*schema, request);
+  } else if (type != "text") {
+    form.must_be("type", "must be text, json_object or json_schema");
+  }
+}
+
 std::size_t read_shape(Fields& in, std::optional<Error>& error, Shape& shape) {
   shape.stream = in.flag("stream").value_or(false);
   if (const Json* options = in.object("stream_options")) {

@@ -57,6 +57,9 @@ std::vector<Echo> read_prompts(Fields& in, const char* key, const Engine& engine
 
 // logit_bias: ids to numbers from -100, which bans, to 100.
 void read_bias(Fields& in, const Engine& engine, Sampling& sampling);
+// An answer's form, of type text, json_object or json_schema. `schema`: what its field `key` holds,
+// or null.
+void read_form(Fields& form, const Json* schema, const char* key, Request& request);
 // stream and stream_options; gives n.
 std::size_t read_shape(Fields& in, std::optional<Error>& error, Shape& shape);
 // The job n times, each with a seed of its own.

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "server/api/openai/openai.h"
 
 namespace bezel::api {
@@ -21,12 +23,12 @@ std::string openai_error(const Error& error, int status) {
   return dump_json(out);
 }
 
-Json openai_model(const House& house) {
-  const EngineInfo& info = house.service->engine().info();
+Json openai_model(const Context& context) {
+  const EngineInfo& info = context.service->engine().info();
   Json j;
-  j["id"] = house.model;
+  j["id"] = context.model;
   j["object"] = "model";
-  j["created"] = house.since;
+  j["created"] = context.since;
   j["owned_by"] = "bezel";
   j["max_model_len"] = info.context;
   j["meta"]["n_vocab"] = info.vocab;
@@ -110,6 +112,28 @@ void read_tools(Fields& in, Talk& talk) {
   if (!named) return in.must_be("tool_choice", "must be auto, none, required or name a function");
   talk.calls = Talk::Calls::Required;
   talk.allowed = {(*choice)["function"]["name"].get<std::string>()};
+}
+
+void read_flat_tools(Fields& in, const char* schema, bool typed, std::optional<Error>& error,
+                     Talk& talk) {
+  const Json* tools = read_tool_list(in);
+  Json list = Json::array();
+  for (std::size_t i = 0; tools != nullptr && i < tools->size() && !error; ++i) {
+    Fields t((*tools)[i], error, fmt::format("tools[{}]", i));
+    if (typed && t.text("type").value_or("") != "function")
+      t.must_be("type", "must be function: nothing else is served");
+    Json function;
+    function["name"] = t.text("name").value_or("");
+    if (function["name"] == "") t.must_be("name", "is missing");
+    if (const auto text = t.text("description")) function["description"] = *text;
+    const Json* parameters = t.object(schema);
+    function["parameters"] = parameters == nullptr ? Json::object() : *parameters;
+    Json tool;
+    tool["type"] = "function";
+    tool["function"] = std::move(function);
+    list.push_back(std::move(tool));
+  }
+  if (!list.empty()) talk.tools = dump_json(list);
 }
 
 }  // namespace bezel::api

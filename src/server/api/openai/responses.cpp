@@ -15,10 +15,10 @@ namespace {
 // Whole or streamed, the items of an answer are made here, event by event.
 class ResponseWriter final : public Writer {
  public:
-  ResponseWriter(ExchangePtr exchange, const House& house, ResponseCall&& r)
+  ResponseWriter(ExchangePtr exchange, const Context& context, ResponseCall&& r)
       : Writer(std::move(exchange), openai_error),
-        engine_(house.service->engine()),
-        store_(r.keep ? house.responses : nullptr),
+        engine_(context.service->engine()),
+        store_(r.keep ? context.responses : nullptr),
         turns_(std::move(r.turns)),
         stream_(r.call.stream),
         logprobs_(r.call.request.logprobs >= 0) {
@@ -28,7 +28,7 @@ class ResponseWriter final : public Writer {
     response_["status"] = "in_progress";
     response_["error"] = nullptr;
     response_["incomplete_details"] = nullptr;
-    response_["model"] = house.model;
+    response_["model"] = context.model;
     response_["output"] = Json::array();
     response_["usage"] = nullptr;
     response_.update(r.echo);
@@ -212,29 +212,31 @@ class ResponseWriter final : public Writer {
 
 }  // namespace
 
-void openai_responses(const House& house, const Json& body, const ExchangePtr& exchange) {
+void openai_responses(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
-  ResponseCall r = read_response_call(body, house.service->engine(), *house.responses, error);
+  ResponseCall r = read_response_call(body, context.service->engine(), *context.responses, error);
   if (error) return refuse(*exchange, *error, openai_error);
   std::vector<Job> jobs(1);
   jobs[0].turns = std::move(r.call.turns);
   jobs[0].talk = r.call.talk;
   jobs[0].request = r.call.request;
-  ask(house, std::move(jobs), std::make_shared<ResponseWriter>(exchange, house, std::move(r)));
+  ask(context, std::move(jobs), std::make_shared<ResponseWriter>(exchange, context, std::move(r)));
 }
 
-void openai_kept_response(const House& house, const Json& asked, const ExchangePtr& exchange) {
-  const auto kept = house.responses->find(asked["id"].get<std::string>());
+void openai_kept_response(const Context& context, const std::string& id,
+                          const ExchangePtr& exchange) {
+  const auto kept = context.responses->find(id);
   if (kept == nullptr)
     return refuse(*exchange, {Errc::NotFound, "this response is not kept here", ""}, openai_error);
   exchange->respond(200, "application/json", kept->json);
 }
 
-void openai_forget_response(const House& house, const Json& asked, const ExchangePtr& exchange) {
-  if (!house.responses->forget(asked["id"].get<std::string>()))
+void openai_forget_response(const Context& context, const std::string& id,
+                            const ExchangePtr& exchange) {
+  if (!context.responses->forget(id))
     return refuse(*exchange, {Errc::NotFound, "this response is not kept here", ""}, openai_error);
   Json j;
-  j["id"] = asked["id"];
+  j["id"] = id;
   j["object"] = "response";
   j["deleted"] = true;
   exchange->respond(200, "application/json", dump_json(j));

@@ -86,28 +86,6 @@ void read_input(Fields& in, std::optional<Error>& error, std::vector<Turn>& turn
   }
 }
 
-// Tools of the chat API have their function one level further in.
-void read_flat_tools(Fields& in, std::optional<Error>& error, Talk& talk) {
-  const Json* tools = read_tool_list(in);
-  Json list = Json::array();
-  for (std::size_t i = 0; tools != nullptr && i < tools->size() && !error; ++i) {
-    Fields t((*tools)[i], error, fmt::format("tools[{}]", i));
-    if (t.text("type").value_or("") != "function")
-      t.must_be("type", "must be function: nothing else is served");
-    Json function;
-    function["name"] = t.text("name").value_or("");
-    if (function["name"] == "") t.must_be("name", "is missing");
-    if (const auto text = t.text("description")) function["description"] = *text;
-    const Json* parameters = t.object("parameters");
-    function["parameters"] = parameters == nullptr ? Json::object() : *parameters;
-    Json tool;
-    tool["type"] = "function";
-    tool["function"] = std::move(function);
-    list.push_back(std::move(tool));
-  }
-  if (!list.empty()) talk.tools = dump_json(list);
-}
-
 void read_choice(Fields& in, std::optional<Error>& error, Talk& talk) {
   if (const auto parallel = in.flag("parallel_tool_calls")) talk.parallel = *parallel;
   const Json* choice = in.any("tool_choice");
@@ -145,17 +123,7 @@ void read_text_format(Fields& in, std::optional<Error>& error, Request& request)
   const Json* format = t.object("format");
   if (format == nullptr) return;
   Fields f(*format, error, "text.format");
-  const std::string type = f.text("type").value_or("");
-  if (type == "json_object") {
-    request.constraint.kind = Constraint::Kind::JsonObject;
-  } else if (type == "json_schema") {
-    const Json* schema = f.any("schema");
-    if (schema == nullptr || !(schema->is_object() || schema->is_boolean()))
-      return f.must_be("schema", "must be a JSON Schema");
-    read_schema(*schema, request);
-  } else if (type != "text") {
-    f.must_be("type", "must be text, json_object or json_schema");
-  }
+  read_form(f, f.any("schema"), "schema", request);
 }
 
 // "include" may ask for the log-probabilities of the answer; what else it may ask for is never
@@ -227,7 +195,7 @@ ResponseCall read_response_call(const Json& body, const Engine& engine, const Re
   }
   in.text("model");
   in.object("metadata");
-  read_flat_tools(in, error, r.call.talk);
+  read_flat_tools(in, "parameters", true, error, r.call.talk);
   read_choice(in, error, r.call.talk);
   if (const Json* reasoning = in.object("reasoning")) {
     Fields effort(*reasoning, error, "reasoning");

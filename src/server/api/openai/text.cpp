@@ -112,14 +112,14 @@ class TextWriter final : public OpenAiWriter {
 
 }  // namespace
 
-void openai_completions(const House& house, const Json& body, const ExchangePtr& exchange) {
+void openai_completions(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
   Fields in(body, error);
-  const Engine& engine = house.service->engine();
+  const Engine& engine = context.service->engine();
   Job job;
   Shape shape;
   shape.engine = &engine;
-  shape.model = house.model;
+  shape.model = context.model;
   shape.id = new_id("cmpl-");
   const std::vector<Echo> prompts = read_prompts(in, "prompt", engine);
   in.text("model");
@@ -145,7 +145,7 @@ void openai_completions(const House& house, const Json& body, const ExchangePtr&
     if (echo) echoes.insert(echoes.end(), n, p);
   }
   const std::size_t size = jobs.size();
-  ask(house, std::move(jobs),
+  ask(context, std::move(jobs),
       std::make_shared<TextWriter>(exchange, std::move(shape), std::move(echoes), size,
                                    tokens > 0));
 }
