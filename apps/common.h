@@ -86,9 +86,10 @@ struct SamplingFlags {
 };
 
 // MODEL of a command, or an option in its place: a file, a folder, or a name (bezel/store.h). Adds
-// --offline. `path` must not move.
+// --offline. Neither `path` nor `asked`, which gets the name if one was given, may move.
 CLI::Option* add_model(CLI::App& command, const std::string& option, std::string& path,
-                       const std::string& text = "model: a file, a folder, or a name like e2b");
+                       const std::string& text = "model: a file, a folder, or a name like e2b",
+                       std::string* asked = nullptr);
 // Puts a path in place of every name that add_model() has read; asks before it fetches.
 Status find_models();
 

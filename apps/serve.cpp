@@ -1,4 +1,4 @@
-// bezel serve: one model over HTTP, for many clients at once.
+// bezel serve: models over HTTP, for many clients at once.
 #include <fmt/format.h>
 #include <pthread.h>
 #include <signal.h>
@@ -6,13 +6,15 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/file.h"
 #include "bezel/service.h"
 #include "common.h"
-#include "engine/plan.h"
 #include "server/front.h"
+#include "server/models/loader.h"
 
 namespace bezel::app {
 
@@ -21,8 +23,10 @@ namespace {
 struct ServeFlags {
   ModelFlags with;
   std::string host = "127.0.0.1", key_file, name, cert, tls_key;
-  int port = 8080, parallel = 4, queue = 64, grace = 10;
-  bool no_auth = false;
+  std::string asked;  // MODEL, where it was a name
+  int port = 8080, parallel = 4, queue = 64, grace = 10, keep_alive = 300;
+  bool no_auth = false, only = false;
+  const CLI::Option* offline = nullptr;
   std::string chats;  // a file, "off", or empty for the usual place
 };
 
@@ -74,6 +78,7 @@ Result<std::unique_ptr<ChatStore>> open_chats(const ServeFlags& f) {
 
 std::string name_of(const ServeFlags& f) {
   if (!f.name.empty()) return f.name;
+  if (!f.asked.empty() || f.with.options.model_path.empty()) return one_line(f.asked);
   const std::filesystem::path path(f.with.options.model_path);
   const std::string stem =
       path.extension() == ".gguf" ? path.stem().string() : path.filename().string();
@@ -81,10 +86,17 @@ std::string name_of(const ServeFlags& f) {
 }
 
 // What goes on, on standard error: one line kept up to date on a terminal, else one every ten
-// seconds in which something happened.
+// seconds in which something happened. Any thread.
 class LoadLine {
  public:
+  // Another line, above it.
+  void say(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(open_, false)) std::fputs("\r\x1b[K", stderr);
+    note(text);
+  }
   void show(const ServiceLoad& now) {
+    const std::lock_guard lock(mutex_);
     const bool busy = now.running + now.waiting > 0;
     const std::uint64_t done = now.requests - static_cast<std::uint64_t>(now.running + now.waiting);
     const std::string line = fmt::format(
@@ -100,14 +112,15 @@ class LoadLine {
     open_ = terminal_;
   }
   void end() {
-    if (open_) std::fputc('\n', stderr);
-    open_ = false;
+    const std::lock_guard lock(mutex_);
+    if (std::exchange(open_, false)) std::fputc('\n', stderr);
   }
 
  private:
   bool terminal_ = ::isatty(STDERR_FILENO) == 1, open_ = false;
   int since_ = 0;
   std::string last_;
+  std::mutex mutex_;
 };
 
 // SIGINT and SIGTERM are waited for, not handled; threads that start later inherit that.
@@ -120,11 +133,59 @@ sigset_t block_signals() {
   return set;
 }
 
+// Null: MODEL and no other.
+Result<std::unique_ptr<ModelStore>> open_store(const ServeFlags& f) {
+  if (!f.only) return ModelStore::open({.offline = f.offline->count() > 0});
+  if (f.with.options.model_path.empty())
+    return Error{Errc::BadInput, "--only needs a MODEL to serve", ""};
+  return std::unique_ptr<ModelStore>();
+}
+
+LoaderOptions loader_options(const ServeFlags& f, ModelStore* store, LoadLine& line) {
+  LoaderOptions o;
+  o.service.engine = f.with.options;
+  o.service.engine.sequences = f.parallel;
+  o.service.queue = o.waiting = f.queue;
+  o.first = name_of(f);
+  o.store = store;
+  o.keep_alive = std::chrono::seconds(f.keep_alive);
+  o.stored = note_stored;
+  o.told = [&line](const std::string& name, const EngineInfo* info) {
+    if (info == nullptr) return line.say(fmt::format("{} is let go", one_line(name)));
+    line.say(fmt::format("{} is loaded", one_line(name)));
+    if (!info->template_note.empty()) note("note: " + info->template_note);
+    note_context(*info);
+  };
+  return o;
+}
+
+// Where it can be reached, on standard output.
+void say_address(const ServeFlags& f, const Front& front, const std::optional<LoadedModel>& first,
+                 bool with_key) {
+  const bool v6 = f.host.find(':') != std::string::npos;
+  const std::string at = fmt::format("http{}://{}{}{}:{}", f.cert.empty() ? "" : "s", v6 ? "[" : "",
+                                     f.host, v6 ? "]" : "", front.port());
+  const char* key = with_key ? ", with an API key" : "";
+  if (first) {
+    const EngineInfo& info = first->service->engine().info();
+    if (!info.template_note.empty()) note("note: " + info.template_note);
+    note_context(info);
+    output().write(fmt::format("{} at {} ({} at a time, {} tokens each{})\n", first->name, at,
+                               info.sequences, info.context, key));
+  } else {
+    output().write(
+        fmt::format("models by name at {} ({} answers at a time{})\n", at, f.parallel, key));
+  }
+  output().flush();
+}
+
 int serve(const ServeFlags& f) {
   const auto key = read_key(f);
   if (!key) return fail(key.error());
   const auto chats = open_chats(f);
   if (!chats) return fail(chats.error());
+  const auto store = open_store(f);
+  if (!store) return fail(store.error());
   FrontOptions front_options;
   front_options.http.host = f.host;
   front_options.http.port = static_cast<std::uint16_t>(f.port);
@@ -132,38 +193,27 @@ int serve(const ServeFlags& f) {
   front_options.http.key = f.tls_key;
   front_options.api_key = *key;
   front_options.model = name_of(f);
+  front_options.model_path = f.with.options.model_path;
   front_options.chats = chats->get();
+  front_options.store = store->get();
   const sigset_t signals = block_signals();
   // Before the model, which may take minutes.
   auto server = http::Server::open(front_options.http);
   if (!server) return fail(server.error());
-  ServiceOptions options;
-  options.engine = f.with.options;
-  options.engine.sequences = f.parallel;
-  options.queue = f.queue;
-  auto service = Service::start(options);
-  if (!service) return fail(service.error());
-  auto front = Front::start(**service, front_options, *std::move(server));
-  if (!front) return fail(front.error());
-  const EngineInfo& info = (*service)->engine().info();
-  if (!info.template_note.empty()) note("note: " + info.template_note);
-  note_context(info);
-  const bool v6 = f.host.find(':') != std::string::npos;
-  output().write(fmt::format("{} at http{}://{}{}{}:{} ({} at a time, {} tokens each{})\n",
-                             front_options.model, f.cert.empty() ? "" : "s", v6 ? "[" : "", f.host,
-                             v6 ? "]" : "", (*front)->port(), info.sequences, info.context,
-                             key->empty() ? "" : ", with an API key"));
-  output().flush();
-
   LoadLine line;
+  auto loader = Loader::start(loader_options(f, store->get(), line));
+  if (!loader) return fail(loader.error());
+  auto front = Front::start(**loader, front_options, *std::move(server));
+  if (!front) return fail(front.error());
+  say_address(f, **front, (*loader)->loaded(), !key->empty());
+
   const timespec second = {1, 0};
-  while (::sigtimedwait(&signals, nullptr, &second) < 0) line.show((*service)->load());
+  while (::sigtimedwait(&signals, nullptr, &second) < 0) line.show((*loader)->load());
   line.end();
   note(fmt::format("stopping; answers under way have {} seconds", f.grace));
   ::pthread_sigmask(SIG_UNBLOCK, &signals, nullptr);  // a second one ends the program at once
   (*front)->stop(std::chrono::seconds(f.grace));
-  note_stored((*service)->stop());
-  service->reset();  // before the front: its answers hold connections
+  (*loader)->stop();  // before the front: its answers hold connections
   return kDone;
 }
 
@@ -172,15 +222,27 @@ int serve(const ServeFlags& f) {
 void add_serve(CLI::App& app, Action& action) {
   auto f = std::make_shared<ServeFlags>();
   CLI::App* c = app.add_subcommand(
-      "serve", "Serve a model over HTTP: OpenAI's, Anthropic's and Ollama's APIs");
+      "serve",
+      "Serve models over HTTP: OpenAI's, Anthropic's and Ollama's APIs, and a page to chat");
   c->footer(
+      "Other models on this machine are loaded when a request names them, one at a time. Without\n"
+      "MODEL nothing is loaded until then.\n"
       "It answers to this machine alone unless --host says otherwise; then an API key is needed.\n"
       "Ctrl-C or SIGTERM ends it.\n\n"
       "Examples:\n"
-      "  bezel serve model.gguf\n"
+      "  bezel serve e2b\n"
       "  bezel serve model.gguf --port 9000 --parallel 8 --ctx 8192\n"
       "  BEZEL_API_KEY=... bezel serve model.gguf --host 0.0.0.0\n");
-  add_model(*c, "MODEL", f->with.options.model_path)->required()->type_name("");
+  add_model(*c, "MODEL", f->with.options.model_path,
+            "the model that answers unless another is named: a file, a folder, or a name",
+            &f->asked)
+      ->type_name("");
+  f->offline = c->get_option("--offline");
+  c->add_flag("--only", f->only, "MODEL alone: no other is loaded, fetched or removed");
+  c->add_option("--keep-alive", f->keep_alive,
+                "seconds that a model loaded by name stays unused (default 300; -1: for ever)")
+      ->check(range(-1, 1 << 30))
+      ->type_name("S");
   c->add_option("--host", f->host, "address to listen at (default 127.0.0.1)")->type_name("NAME");
   c->add_option("--port", f->port, "port (default 8080; 0: any free one)")
       ->check(range(0, 65535))

@@ -18,6 +18,7 @@ namespace {
 
 struct ModelArgument {
   std::string* path;
+  std::string* asked;  // or null
   std::shared_ptr<bool> offline;
 };
 
@@ -114,17 +115,20 @@ Result<std::string> path_of(const std::string& name, bool forbidden) {
 }  // namespace
 
 CLI::Option* add_model(CLI::App& command, const std::string& option, std::string& path,
-                       const std::string& text) {
+                       const std::string& text, std::string* asked) {
   const auto offline = std::make_shared<bool>(false);
   command.add_flag("--offline", *offline, "try no connection, whatever MODEL names")
       ->group("Model");
-  command.parse_complete_callback([offline, &path] { arguments().push_back({&path, offline}); });
+  command.parse_complete_callback([offline, &path, asked] {
+    arguments().push_back({&path, asked, offline});
+  });
   return command.add_option(option, path, text);
 }
 
 Status find_models() {
   for (const ModelArgument& a : arguments()) {
     if (a.path->empty() || is_path(*a.path)) continue;
+    if (a.asked != nullptr) *a.asked = *a.path;
     BEZEL_TRY(*a.path, path_of(*a.path, *a.offline));
   }
   return Ok{};

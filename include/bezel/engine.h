@@ -40,6 +40,7 @@ struct EngineOptions {
   // no more room wait for a while.
   std::uint64_t cache_memory = 0;
   std::string cache_folder;  // where prefixes are stored at the end; empty: nowhere
+  std::uint64_t memory = 0;  // most bytes to take beside mapped weights; 0 = what is free
 };
 
 // Bytes, stated before they are taken.

@@ -20,6 +20,11 @@ DType dtype_of(KvKind kind) {
   return DType::F16;
 }
 
+std::uint64_t free_for(const RunShape& shape) {
+  const std::uint64_t free = free_memory_bytes();
+  return shape.memory == 0 ? free : std::min(free, shape.memory);
+}
+
 KvShape kv_shape(const RunShape& shape, int context) {
   KvShape kv;
   kv.sequences = shape.sequences;
@@ -110,7 +115,7 @@ Status check_cache(const MemoryPlan& plan, const RunShape& shape, int context) {
 }  // namespace
 
 Result<int> choose_context(const Model& model, const RunShape& shape, int wanted) {
-  const std::uint64_t free = free_memory_bytes();
+  const std::uint64_t free = free_for(shape);
   if (wanted == 0) {
     const std::uint64_t budget = default_budget(free, model.file().file_bytes);
     const int context = fitting_context(model, shape, budget);

@@ -16,9 +16,10 @@ struct RunShape {
   int max_read = 0;  // most rows of a pass whose logits are wanted, <= chunk
   int threads = 1;
   int sequences = 1;
-  int back = 0;             // positions that sliding layers keep beyond what a pass needs
-  std::uint64_t cache = 0;  // bytes of keys and values that were asked for; 0: whole contexts
-  std::uint64_t kept = 0;   // without `cache`: for prefixes, beside whole contexts
+  int back = 0;              // positions that sliding layers keep beyond what a pass needs
+  std::uint64_t cache = 0;   // bytes of keys and values that were asked for; 0: whole contexts
+  std::uint64_t kept = 0;    // without `cache`: for prefixes, beside whole contexts
+  std::uint64_t memory = 0;  // most bytes to take; 0: what is free
   DType kv = DType::F16;
   bool tokenizer = false;     // one is loaded too
   bool packs = false;         // weights are packed
@@ -30,6 +31,9 @@ struct RunShape {
 constexpr int kKeptBack = 256;
 
 DType dtype_of(KvKind kind);
+
+// Bytes that a run may take now.
+std::uint64_t free_for(const RunShape& shape);
 
 KvShape kv_shape(const RunShape& shape, int context);
 

@@ -96,6 +96,7 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.sequences = o.sequences;
   shape.back = options.tokenizer ? kKeptBack : 0;
   shape.cache = options.tokenizer ? o.cache_memory : 0;
+  shape.memory = o.memory;
   shape.chunk = o.chunk > 0 ? o.chunk : default_chunk(model->config().vocab, options.every_row);
   shape.chunk = std::min(shape.chunk, wanted > 0 ? wanted : model->config().context);
   shape.chunk = std::max(shape.chunk, o.sequences);
@@ -106,7 +107,7 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.chunk = std::max(std::min(shape.chunk, context), o.sequences);
   shape.max_read = std::min(shape.max_read, shape.chunk);
   const Act act = o.act == ActKind::Int8 ? Act::Int8 : Act::F32;
-  const std::uint64_t free = free_memory_bytes();
+  const std::uint64_t free = free_for(shape);
   if (shape.floats_as_q8 && plan_memory(*model, shape, context).anonymous() > free)
     return Error{Errc::TooLarge,
                  fmt::format("weights as Q8_0 need {}, and {} are free; leave --weights out",
@@ -137,7 +138,7 @@ void Runner::pack_to_write(const Batch& batch) {
   const bool answers = batch.read.size() == batch.ids.size() && batch.rows.front().pos > 0;
   if (packed_ || !shape_.packs || !few || !answers) return;
   // Others may have taken the memory since. The file does as well.
-  const std::uint64_t free = free_memory_bytes();
+  const std::uint64_t free = free_for(shape_);
   if (model_->packed_bytes(shape_.floats_as_q8) > free - free / 16 || !pack()) {
     shape_.packs = false;
     packed_ = true;

@@ -14,6 +14,8 @@
 #include "server/chats/routes.h"
 #include "server/http/escape.h"
 #include "server/metrics.h"
+#include "server/models/pulls.h"
+#include "server/models/routes.h"
 #include "server/openapi/openapi.h"
 #include "server/page.h"
 #include "server/reserve.h"
@@ -65,28 +67,35 @@ bool has_more_than(const http::Request& r, std::size_t bytes) {
 
 // A request that was taken.
 struct Asked {
-  const http::Request& request;
-  const std::string& id;  // from its path
-  const Json& body;
-  const ExchangePtr& exchange;
+  Asked(http::Request r, std::string i, ExchangePtr e)
+      : request(std::move(r)), id(std::move(i)), exchange(std::move(e)) {}
+  http::Request request;
+  std::string id;  // from its path
+  Json body;
+  const JsonGuard guard{body};
+  ExchangePtr exchange;
+  api::Context context;  // of routes that need a model
 };
+
+enum class Needs { Nothing, Key, Model };  // Model: a key as well
 
 class Router final : public Front {
  public:
-  Router(Service& service, FrontOptions options) : options_(std::move(options)) {
-    context_.service = &service;
-    context_.model = options_.model;
-    context_.since = api::unix_time();
-    context_.responses = std::make_shared<api::ResponseStore>();
+  Router(Loader& loader, FrontOptions options) : options_(std::move(options)), loader_(loader) {
+    if (options_.store != nullptr) pulls_ = Pulls::make(*options_.store);
+    models_ = {&loader_,       options_.store,      pulls_.get(),
+               options_.model, options_.model_path, api::unix_time()};
   }
   Status listen(std::unique_ptr<http::Server> opened) {
     server_ = std::move(opened);
-    return server_->serve([this](const http::Request& r, const ExchangePtr& e) { handle(r, e); },
-                          [this](const http::Request& r) { return admit(r); });
+    return server_->serve(
+        [this](http::Request r, const ExchangePtr& e) { handle(std::move(r), e); },
+        [this](const http::Request& r) { return admit(r); });
   }
   std::uint16_t port() const override { return server_->port(); }
   void stop(std::chrono::milliseconds grace) override {
     stopping_ = true;
+    if (pulls_ != nullptr) pulls_->stop();
     server_->stop(grace);
   }
 
@@ -95,7 +104,7 @@ class Router final : public Front {
   struct Route {
     const char *method, *path;
     Shape shape;
-    bool open;  // needs no key
+    Needs needs;
     void (Router::*run)(const Asked& a);
     std::size_t most_bytes = SIZE_MAX;  // of a body
   };
@@ -116,18 +125,24 @@ class Router final : public Front {
     e.respond(200, "application/json", dump_json(j));
   }
   std::optional<http::Refusal> admit(const http::Request& request) const;
-  void handle(const http::Request& request, const ExchangePtr& e);
+  void handle(http::Request request, const ExchangePtr& e);
+  void find_model(const Route& route, const std::shared_ptr<Asked>& asked);
+  void run(const Route& route, const Asked& asked);
   std::string stranger(const http::Request& request) const;
   bool has_key(const http::Request& request) const;
 
   // A handler of an API, which needs the body alone.
   template <void (*kHandler)(const api::Context&, const Json&, const ExchangePtr&)>
   void from_body(const Asked& a) {
-    kHandler(context_, a.body, a.exchange);
+    kHandler(a.context, a.body, a.exchange);
   }
-  template <Json (*kFacts)(const api::Context&)>
-  void facts(const Asked& a) {
-    say(*a.exchange, kFacts(context_));
+  template <Json (*kList)(const ModelsContext&)>
+  void listed(const Asked& a) {
+    say(*a.exchange, kList(models_));
+  }
+  template <void (*kHandler)(const ModelsContext&, const Json&, const ExchangePtr&)>
+  void of_models(const Asked& a) {
+    kHandler(models_, a.body, a.exchange);
   }
   template <void (*kHandler)(const ChatAsk&)>
   void chats(const Asked& a) {
@@ -136,23 +151,17 @@ class Router final : public Front {
                   api::openai_error);
     kHandler({*options_.chats, a.request, a.id, a.body, *a.exchange});
   }
-  void kept(const Asked& a) { api::openai_kept_response(context_, a.id, a.exchange); }
-  void forget(const Asked& a) { api::openai_forget_response(context_, a.id, a.exchange); }
+  void kept(const Asked& a) { api::openai_kept_response(*responses_, a.id, a.exchange); }
+  void forget(const Asked& a) { api::openai_forget_response(*responses_, a.id, a.exchange); }
   void version(const Asked& a) {
     Json j;
     j["version"] = BEZEL_VERSION;
     say(*a.exchange, j);
   }
-  void models(const Asked& a) {
-    Json j;
-    j["object"] = "list";
-    j["data"] = Json::array({api::openai_model(context_)});
-    say(*a.exchange, j);
-  }
   void one_model(const Asked& a) {
-    if (a.id == context_.model) return say(*a.exchange, api::openai_model(context_));
-    send(*a.exchange, 404, fmt::format("the model served here is \"{}\"", context_.model),
-         api::openai_error);
+    Json j;
+    if (openai_model(models_, a.id, j)) return say(*a.exchange, j);
+    send(*a.exchange, 404, fmt::format("there is no model \"{}\" here", a.id), api::openai_error);
   }
   void health(const Asked& a) {
     a.exchange->respond(200, "application/json", R"({"status":"ok"})");
@@ -163,16 +172,22 @@ class Router final : public Front {
   }
   void metrics(const Asked& a) {
     a.exchange->respond(200, "text/plain; version=0.0.4; charset=utf-8",
-                        metrics_text(context_.service->load(), server_->connections()));
+                        metrics_text(loader_.load(), server_->connections()));
   }
-  void document(const Asked& a) { say(*a.exchange, openapi(context_.service->engine().info())); }
-  void page(const Asked& a) { say(*a.exchange, page_facts(context_, options_.chats != nullptr)); }
+  void document(const Asked& a) {
+    const auto now = loader_.loaded();
+    say(*a.exchange, openapi(now ? &now->service->engine().info() : nullptr));
+  }
+  void page(const Asked& a) { say(*a.exchange, page_facts(models_, options_.chats != nullptr)); }
   void tokenizer(const Asked& a);
   void tokenize(const Asked& a);
   void detokenize(const Asked& a);
 
   FrontOptions options_;
-  api::Context context_;
+  Loader& loader_;
+  std::unique_ptr<Pulls> pulls_;
+  ModelsContext models_;
+  std::shared_ptr<api::ResponseStore> responses_ = std::make_shared<api::ResponseStore>();
   std::atomic<bool> stopping_{false};
   std::unique_ptr<http::Server> server_;
 };
@@ -180,37 +195,42 @@ class Router final : public Front {
 const std::vector<Router::Route>& Router::routes() {
   constexpr Shape kOpenAi = api::openai_error, kAnthropic = api::anthropic_error,
                   kOllama = api::ollama_error;
+  constexpr Needs kOpen = Needs::Nothing, kKey = Needs::Key, kModel = Needs::Model;
   using R = Router;
   static const std::vector<Route> all = {
-      {"GET", "/health", kOpenAi, true, &R::health},
-      {"GET", "/ready", kOpenAi, true, &R::ready},
-      {"GET", "/metrics", kOpenAi, false, &R::metrics},
-      {"GET", "/page.json", kOpenAi, false, &R::page},
-      {"GET", "/chats", kOpenAi, false, &R::chats<list_chats>},
-      {"GET", "/chats/export", kOpenAi, false, &R::chats<export_chats>},
-      {"GET", "/chats/{id}", kOpenAi, false, &R::chats<get_chat>},
-      {"PUT", "/chats/{id}", kOpenAi, false, &R::chats<put_chat>, kMostChatBytes},
-      {"DELETE", "/chats/{id}", kOpenAi, false, &R::chats<delete_chat>},
-      {"GET", "/v1/models", kOpenAi, false, &R::models},
-      {"GET", "/v1/models/{id}", kOpenAi, false, &R::one_model},
-      {"POST", "/v1/chat/completions", kOpenAi, false, &R::from_body<api::openai_chat>},
-      {"POST", "/v1/completions", kOpenAi, false, &R::from_body<api::openai_completions>},
-      {"POST", "/v1/responses", kOpenAi, false, &R::from_body<api::openai_responses>},
-      {"GET", "/v1/responses/{id}", kOpenAi, false, &R::kept},
-      {"DELETE", "/v1/responses/{id}", kOpenAi, false, &R::forget},
-      {"POST", "/v1/embeddings", kOpenAi, false, &R::from_body<api::openai_embeddings>},
-      {"POST", "/v1/messages", kAnthropic, false, &R::from_body<api::anthropic_messages>},
-      {"POST", "/v1/messages/count_tokens", kAnthropic, false, &R::from_body<api::anthropic_count>},
-      {"POST", "/api/chat", kOllama, false, &R::from_body<api::ollama_chat>},
-      {"POST", "/api/generate", kOllama, false, &R::from_body<api::ollama_generate>},
-      {"POST", "/api/show", kOllama, false, &R::facts<api::ollama_show>},
-      {"GET", "/api/tags", kOllama, false, &R::facts<api::ollama_tags>},
-      {"GET", "/api/ps", kOllama, false, &R::facts<api::ollama_ps>},
-      {"GET", "/api/version", kOllama, false, &R::version},
-      {"GET", "/openapi.json", kOpenAi, false, &R::document},
-      {"GET", "/tokenizer_info", kOpenAi, false, &R::tokenizer},
-      {"POST", "/tokenize", kOpenAi, false, &R::tokenize},
-      {"POST", "/detokenize", kOpenAi, false, &R::detokenize},
+      {"GET", "/health", kOpenAi, kOpen, &R::health},
+      {"GET", "/ready", kOpenAi, kOpen, &R::ready},
+      {"GET", "/metrics", kOpenAi, kKey, &R::metrics},
+      {"GET", "/page.json", kOpenAi, kKey, &R::page},
+      {"GET", "/chats", kOpenAi, kKey, &R::chats<list_chats>},
+      {"GET", "/chats/export", kOpenAi, kKey, &R::chats<export_chats>},
+      {"GET", "/chats/{id}", kOpenAi, kKey, &R::chats<get_chat>},
+      {"PUT", "/chats/{id}", kOpenAi, kKey, &R::chats<put_chat>, kMostChatBytes},
+      {"DELETE", "/chats/{id}", kOpenAi, kKey, &R::chats<delete_chat>},
+      {"GET", "/v1/models", kOpenAi, kKey, &R::listed<openai_models>},
+      {"GET", "/v1/models/{id}", kOpenAi, kKey, &R::one_model},
+      {"POST", "/v1/chat/completions", kOpenAi, kModel, &R::from_body<api::openai_chat>},
+      {"POST", "/v1/completions", kOpenAi, kModel, &R::from_body<api::openai_completions>},
+      {"POST", "/v1/responses", kOpenAi, kModel, &R::from_body<api::openai_responses>},
+      {"GET", "/v1/responses/{id}", kOpenAi, kKey, &R::kept},
+      {"DELETE", "/v1/responses/{id}", kOpenAi, kKey, &R::forget},
+      {"POST", "/v1/embeddings", kOpenAi, kModel, &R::from_body<api::openai_embeddings>},
+      {"POST", "/v1/messages", kAnthropic, kModel, &R::from_body<api::anthropic_messages>},
+      {"POST", "/v1/messages/count_tokens", kAnthropic, kModel,
+       &R::from_body<api::anthropic_count>},
+      {"POST", "/api/chat", kOllama, kModel, &R::from_body<api::ollama_chat>},
+      {"POST", "/api/generate", kOllama, kModel, &R::from_body<api::ollama_generate>},
+      {"POST", "/api/show", kOllama, kKey, &R::of_models<ollama_show>},
+      {"GET", "/api/tags", kOllama, kKey, &R::listed<ollama_tags>},
+      {"GET", "/api/ps", kOllama, kKey, &R::listed<ollama_ps>},
+      {"POST", "/api/pull", kOllama, kKey, &R::of_models<ollama_pull>},
+      {"DELETE", "/api/delete", kOllama, kKey, &R::of_models<ollama_delete>},
+      {"POST", "/api/copy", kOllama, kKey, &R::of_models<ollama_copy>},
+      {"GET", "/api/version", kOllama, kKey, &R::version},
+      {"GET", "/openapi.json", kOpenAi, kKey, &R::document},
+      {"GET", "/tokenizer_info", kOpenAi, kModel, &R::tokenizer},
+      {"POST", "/tokenize", kOpenAi, kModel, &R::tokenize},
+      {"POST", "/detokenize", kOpenAi, kModel, &R::detokenize},
   };
   return all;
 }
@@ -264,7 +284,8 @@ std::optional<http::Refusal> Router::admit(const http::Request& request) const {
                          std::move(more)};
   };
   if (std::string wrong = stranger(request); !wrong.empty()) return no(403, std::move(wrong));
-  const bool open = at.file != nullptr || (at.route != nullptr && at.route->open);
+  const bool open =
+      at.file != nullptr || (at.route != nullptr && at.route->needs == Needs::Nothing);
   if (!open && !has_key(request))
     return no(401, "an API key is needed: Authorization: Bearer KEY",
               "WWW-Authenticate: Bearer\r\n");
@@ -280,26 +301,33 @@ std::optional<http::Refusal> Router::admit(const http::Request& request) const {
   return std::nullopt;
 }
 
-void Router::handle(const http::Request& request, const ExchangePtr& e) {
+// Bodies of other requests mean nothing.
+bool has_body(const http::Request& request) {
+  return request.method == "POST" || request.method == "PUT" ||
+         (request.method == "DELETE" && !request.body.empty());
+}
+
+void Router::handle(http::Request request, const ExchangePtr& e) {
   keep_reserve();
-  const Place at = place_of(request);
+  Place at = place_of(request);
   if (at.file != nullptr) return send_page(*at.file, *e);
   const Route& route = *at.route;  // it was admitted
   if (request.body.size() > route.most_bytes)
     return send(*e, 413, fmt::format("the body has more than {} bytes", route.most_bytes),
                 route.shape);
-  Json body;
-  const JsonGuard guard(body);
   try {
-    if (request.method == "POST" || request.method == "PUT") {
+    const auto asked = std::make_shared<Asked>(std::move(request), std::move(at.id), e);
+    if (has_body(asked->request)) {
       auto parsed = [&] {
         const MayFail may;
-        return parse_json(request.body, "the body");
+        return parse_json(asked->request.body, "the body");
       }();
       if (!parsed) return api::refuse(*e, parsed.error(), route.shape);
-      body = *std::move(parsed);
+      asked->body = *std::move(parsed);
+      asked->request.body = std::string();
     }
-    (this->*route.run)({request, at.id, body, e});
+    if (route.needs == Needs::Model) return find_model(route, asked);
+    run(route, *asked);
   } catch (const std::bad_alloc&) {
     send(*e, 503, "not enough memory for the request", route.shape);
   } catch (const std::exception&) {
@@ -307,9 +335,40 @@ void Router::handle(const http::Request& request, const ExchangePtr& e) {
   }
 }
 
+// Runs the handler when the model that the body names is loaded: now, or later on another thread.
+void Router::find_model(const Route& route, const std::shared_ptr<Asked>& asked) {
+  std::optional<Error> error;
+  std::string name;
+  Loader::KeepAlive keep_alive;
+  if (!asked->body.is_null()) {
+    api::Fields in(asked->body, error);
+    name = in.text("model").value_or("");
+    if (route.shape == api::ollama_error) keep_alive = api::read_keep_alive(asked->body, error);
+  }
+  if (error) return api::refuse(*asked->exchange, *error, route.shape);
+  loader_.with(name, keep_alive, [this, &route, asked, keep_alive](Result<LoadedModel> model) {
+    if (!model) return api::refuse(*asked->exchange, model.error(), route.shape);
+    asked->context = {model->service, model->name, responses_, model->use,
+                      keep_alive == std::chrono::seconds(0)};
+    run(route, *asked);
+    asked->context = {};
+  });
+}
+
+void Router::run(const Route& route, const Asked& asked) {
+  try {
+    (this->*route.run)(asked);
+    return;
+  } catch (const std::bad_alloc&) {
+    send(*asked.exchange, 503, "not enough memory for the request", route.shape);
+  } catch (const std::exception&) {
+    send(*asked.exchange, 500, "the request could not be handled", route.shape);
+  }
+}
+
 // As harnesses ask for it.
 void Router::tokenizer(const Asked& a) {
-  const Engine& engine = context_.service->engine();
+  const Engine& engine = a.context.service->engine();
   const auto named = [&](const char* marker) {
     const auto ids = engine.raw_prompt(marker, true);
     return !ids.empty() && engine.text_of({ids.back()}) == marker ? Json(marker) : Json(nullptr);
@@ -330,7 +389,7 @@ void Router::tokenize(const Asked& a) {
   bos = in.flag("add_special_tokens").value_or(bos);
   const bool markers = in.flag("parse_special").value_or(true);
   if (error) return api::refuse(*a.exchange, *error, api::openai_error);
-  const Engine& engine = context_.service->engine();
+  const Engine& engine = a.context.service->engine();
   std::vector<TokenId> ids = engine.raw_prompt(*text, markers);
   const std::vector<TokenId> start = engine.raw_prompt("", false);
   if (!bos && !start.empty() && text->rfind("<bos>", 0) != 0 && !ids.empty())
@@ -348,7 +407,7 @@ void Router::detokenize(const Asked& a) {
   const Json* tokens = in.array("tokens");
   if (tokens == nullptr) in.must_be("tokens", "is missing");
   std::vector<TokenId> ids;
-  const int vocab = context_.service->engine().info().vocab;
+  const int vocab = a.context.service->engine().info().vocab;
   for (std::size_t i = 0; tokens != nullptr && i < tokens->size(); ++i) {
     const Json& id = (*tokens)[i];
     if (id.is_number_integer() && id >= 0 && id < vocab)
@@ -358,7 +417,7 @@ void Router::detokenize(const Asked& a) {
   }
   if (error) return api::refuse(*a.exchange, *error, api::openai_error);
   Json j;
-  j["content"] = context_.service->engine().text_of(ids);
+  j["content"] = a.context.service->engine().text_of(ids);
   j["prompt"] = j["content"];
   say(*a.exchange, j);
 }
@@ -376,13 +435,13 @@ bool is_loopback(const std::string& host) {
   return host == "localhost" || host == "::1" || (number && host.rfind("127.", 0) == 0);
 }
 
-Result<std::unique_ptr<Front>> Front::start(Service& service, const FrontOptions& options,
+Result<std::unique_ptr<Front>> Front::start(Loader& loader, const FrontOptions& options,
                                             std::unique_ptr<http::Server> opened) {
   keep_reserve();
   if (opened == nullptr) {
     BEZEL_TRY(opened, http::Server::open(options.http));
   }
-  auto router = std::make_unique<Router>(service, options);
+  auto router = std::make_unique<Router>(loader, options);
   BEZEL_DO(router->listen(std::move(opened)));
   return std::unique_ptr<Front>(std::move(router));
 }

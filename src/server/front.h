@@ -7,25 +7,29 @@
 #include <vector>
 
 #include "bezel/result.h"
-#include "bezel/service.h"
+#include "bezel/store.h"
 #include "server/chats/store.h"
 #include "server/http/server.h"
+#include "server/models/loader.h"
 
 namespace bezel {
 
+// What it points to must outlive the front.
 struct FrontOptions {
   http::Options http;
-  std::string api_key;         // empty: none is asked for
-  std::string model;           // its name for clients
-  ChatStore* chats = nullptr;  // null: chats are not saved; lives longer than the front
+  std::string api_key;          // empty: none is asked for
+  std::string model;            // the first model's name for clients; empty: there is none
+  std::string model_path;       // its file or folder
+  ModelStore* store = nullptr;  // models to list, fetch and remove; null: there is the first alone
+  ChatStore* chats = nullptr;   // null: chats are not saved
 };
 
-// Serves a service over HTTP. Any thread.
+// Serves models over HTTP. Any thread.
 class Front {
  public:
-  // Loopback addresses need no key; others are the caller's to guard. The service must end before
-  // this does. `opened`: with options.http; null: it is opened here.
-  static Result<std::unique_ptr<Front>> start(Service& service, const FrontOptions& options,
+  // Loopback addresses need no key; others are the caller's to guard. The loader must be stopped
+  // before this ends. `opened`: with options.http; null: it is opened here.
+  static Result<std::unique_ptr<Front>> start(Loader& loader, const FrontOptions& options,
                                               std::unique_ptr<http::Server> opened = nullptr);
   virtual ~Front() = default;
   virtual std::uint16_t port() const = 0;

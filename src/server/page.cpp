@@ -36,18 +36,22 @@ void send_page(const PageFile& file, http::Exchange& exchange) {
                                named ? "public, max-age=31536000, immutable" : "no-cache"));
 }
 
-Json page_facts(const api::Context& context, bool saves) {
-  const Engine& engine = context.service->engine();
+Json page_facts(const ModelsContext& context, bool saves) {
+  const auto now = context.loader->loaded();
+  Json j;
+  j["model"] = now ? now->name : context.first;
+  j["loaded"] = now.has_value();
+  j["store"] = context.store != nullptr;
+  j["version"] = BEZEL_VERSION;
+  j["chats"] = saves;
+  if (!now) return j;
+  const Engine& engine = now->service->engine();
   const EngineInfo& info = engine.info();
   const Sampling s = engine.default_sampling();
-  Json j;
-  j["model"] = context.model;
-  j["version"] = BEZEL_VERSION;
   j["family"] = info.family;
   j["variant"] = info.variant;
   j["context"] = info.context;
   j["thinking"] = info.family == "gemma4";
-  j["chats"] = saves;
   j["sampling"]["temperature"] = s.temperature;
   j["sampling"]["top_k"] = s.top_k;
   j["sampling"]["top_p"] = s.top_p;

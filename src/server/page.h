@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "server/api/ask.h"
+#include "server/models/routes.h"
 
 namespace bezel {
 
@@ -17,7 +17,8 @@ struct PageFile {
 // The file at a path, or null.
 const PageFile* page_file(std::string_view path);
 void send_page(const PageFile& file, http::Exchange& exchange);
-// Model, context, defaults: the body of /page.json. `saves`: whether chats are saved.
-Json page_facts(const api::Context& context, bool saves);
+// What is loaded, its context and defaults: the body of /page.json. `saves`: whether chats are
+// saved.
+Json page_facts(const ModelsContext& context, bool saves);
 
 }  // namespace bezel

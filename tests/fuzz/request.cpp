@@ -93,7 +93,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                          api::anthropic_messages, api::anthropic_count,
                                          api::ollama_chat,        api::ollama_generate};
   static Nobody service;
-  static const api::Context context = {&service, "fuzz", 0, std::make_shared<api::ResponseStore>()};
+  static const api::Context context = {&service, "fuzz", std::make_shared<api::ResponseStore>(),
+                                       nullptr, false};
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   auto body = parse_json(text, "the body");

@@ -38,22 +38,29 @@ class Api : public testing::Test {
     o.engine.isa = isa;
     o.engine.sequences = sequences;
     o.queue = queue;
-    auto service = Service::start(o);
-    ASSERT_TRUE(service) << service.error().text();
-    service_ = *std::move(service);
+    LoaderOptions l;
+    l.service = o;
+    l.first = model_;
+    l.store = store_.get();
+    l.keep_alive = keep_alive_;
+    auto loader = Loader::start(l);
+    ASSERT_TRUE(loader) << loader.error().text();
+    loader_ = *std::move(loader);
     FrontOptions f;
     f.http = http;
     f.http.port = 0;
     f.api_key = key;
     f.model = model_;
+    f.model_path = o.engine.model_path;
     f.chats = chats_.get();
-    auto front = Front::start(*service_, f);
+    f.store = store_.get();
+    auto front = Front::start(*loader_, f);
     ASSERT_TRUE(front) << front.error().text();
     front_ = *std::move(front);
   }
   void close() {
     if (front_) front_->stop(std::chrono::milliseconds(0));
-    service_.reset();
+    loader_.reset();
     front_.reset();
   }
   Response post(const std::string& path, const std::string& body, const std::string& more = "") {
@@ -64,8 +71,10 @@ class Api : public testing::Test {
   }
 
   const char* model_ = "tiny";
-  std::unique_ptr<ChatStore> chats_;  // saved where a test has opened it
-  std::unique_ptr<Service> service_;
+  std::unique_ptr<ChatStore> chats_;   // saved where a test has opened it
+  std::unique_ptr<ModelStore> store_;  // other models where a test has them
+  std::chrono::seconds keep_alive_{300};
+  std::unique_ptr<Loader> loader_;
   std::unique_ptr<Front> front_;
 };
 

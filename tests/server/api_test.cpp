@@ -316,7 +316,7 @@ TEST_F(Api, AClientThatLeavesFreesItsPlace) {
     status = post(kChat, chat()).status;
   }
   EXPECT_EQ(status, 200);
-  EXPECT_EQ(service_->load().cancelled, 1U);
+  EXPECT_EQ(loader_->load().cancelled, 1U);
 }
 
 TEST_F(Api, EightStreamsAtOnceAreEachTheAnswerOfTheSameRequestAlone) {

@@ -203,7 +203,7 @@ TEST_F(Api, WhatCouldGrowHasALimitBeforeWorkBegins) {
     const Response r = post(path, body);
     EXPECT_EQ(r.status, 400) << path << " " << body.substr(0, 100) << r.body;
   }
-  EXPECT_EQ(service_->load().requests, 0U);
+  EXPECT_EQ(loader_->load().requests, 0U);
 }
 
 TEST_F(Api, ErrorsAreOurOwnSentencesAndTellNoAddress) {
@@ -254,7 +254,7 @@ TEST_F(Api, AFormOfAnotherPageIsNotAnswered) {
       "Origin: http://evil.example\r\nContent-Type: text/plain\r\nSec-Fetch-Mode: no-cors\r\n");
   EXPECT_EQ(r.status, 403) << "a page needs no leave to send this";
   EXPECT_FALSE(has(r.head, "Access-Control-Allow"));
-  EXPECT_EQ(service_->load().requests, 0U);
+  EXPECT_EQ(loader_->load().requests, 0U);
 }
 
 int sockets_open() {
@@ -320,7 +320,7 @@ TEST_F(Api, MemoryStaysBelowWhatIsPrintedAtTheStart) {
     });
   for (std::thread& t : clients) t.join();
   const std::uint64_t taken = own_memory() - std::min(before, own_memory());
-  EXPECT_LE(taken, service_->engine().info().memory.anonymous());
+  EXPECT_LE(taken, loader_->loaded()->service->engine().info().memory.anonymous());
 }
 
 }  // namespace

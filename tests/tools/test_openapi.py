@@ -11,7 +11,7 @@ REFUSED = {"suffix", "template", "images", "conversation", "prompt", "background
 class OpenApi(unittest.TestCase):
     def test_every_field_that_is_read_is_documented(self):
         code = "".join(path.read_text() for path in sorted((ROOT / "src/server/api").rglob("*.cpp")))
-        code += (ROOT / "src/server/front.cpp").read_text() + (ROOT / "src/server/chats/routes.cpp").read_text()
+        code += "".join((ROOT / "src/server" / name).read_text() for name in ("front.cpp", "chats/routes.cpp", "models/routes.cpp"))
         read = set(re.findall(r'\b\w+_?\.(?:number|integer|flag|text|array|object|any)\("(\w+)"\)?', code))
         read |= set(re.findall(r'\b(?:read_stop|read_max_tokens|read_prompts|content_text|read_flat_tools)\(\w+, "(\w+)"', code))
         for keys in re.findall(r'for \(const char\* key : \{([^}]*)\}\)', code):

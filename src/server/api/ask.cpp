@@ -91,6 +91,7 @@ void ask(const Context& context, std::vector<Job> jobs, const std::shared_ptr<Wr
   tickets->all.reserve(jobs.size());
   std::function<void()> gone = [tickets] { tickets->stop(); };
   writer->left_ = static_cast<int>(jobs.size());
+  writer->use_ = context.use;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const int n = static_cast<int>(i);
     jobs[i].on_event = [writer, n](const Event& e) {

@@ -13,12 +13,13 @@ namespace bezel::api {
 
 class ResponseStore;
 
-// What all handlers reach.
+// What the handler of a request reaches.
 struct Context {
   Service* service = nullptr;
   std::string model;  // its name for clients
-  std::int64_t since = 0;
   std::shared_ptr<ResponseStore> responses;
+  std::shared_ptr<const void> use;  // keeps the model loaded
+  bool unloads = false;             // the model is let go after this request
 };
 
 using ExchangePtr = std::shared_ptr<http::Exchange>;
@@ -55,6 +56,7 @@ class Writer {
   std::mutex mutex_;  // fail() may come from the thread that submits
   ExchangePtr exchange_;
   ErrorShape shape_;
+  std::shared_ptr<const void> use_;  // of the model, until the answer's end
   int left_ = 0;
   bool begun_ = false, failed_ = false;
 };

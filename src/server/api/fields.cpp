@@ -1,5 +1,6 @@
 #include "server/api/fields.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include <atomic>
@@ -167,6 +168,10 @@ std::string new_id(const char* prefix) {
 std::int64_t unix_time() {
   using namespace std::chrono;
   return duration_cast<seconds>(system_clock::now().time_since_epoch()).count();
+}
+
+std::string iso_time(std::int64_t unix) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(unix)));
 }
 
 bool is_cut(DoneReason reason) {

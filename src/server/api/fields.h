@@ -62,6 +62,7 @@ std::uint64_t random_number();
 // "prefix" and 24 hexadecimal digits that no other request has.
 std::string new_id(const char* prefix);
 std::int64_t unix_time();
-bool is_cut(DoneReason reason);  // by max_tokens or the context's end
+std::string iso_time(std::int64_t unix);  // "2026-01-31T12:00:00Z"
+bool is_cut(DoneReason reason);           // by max_tokens or the context's end
 
 }  // namespace bezel::api

@@ -1,9 +1,11 @@
 #include "server/api/ollama.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include "server/api/openai/openai.h"
@@ -19,10 +21,6 @@ std::string ollama_error(const Error& error, int) {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-std::string iso_time(std::int64_t unix) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(static_cast<std::time_t>(unix)));
-}
 
 std::int64_t nanoseconds(double seconds) {
   return static_cast<std::int64_t>(seconds * 1e9);
@@ -144,33 +142,53 @@ void loaded(const Context& context, bool chat, http::Exchange& exchange) {
   else
     j["response"] = "";
   j["done"] = true;
-  j["done_reason"] = "load";
+  j["done_reason"] = context.unloads ? "unload" : "load";
   exchange.respond(200, "application/json", dump_json(j) + "\n");
 }
 
-Json details(const Context& context) {
-  const EngineInfo& info = context.service->engine().info();
-  Json d;
-  d["parent_model"] = "";
-  d["format"] = "gguf";
-  d["family"] = info.family;
-  d["families"] = Json::array({info.family});
-  d["parameter_size"] = info.variant;
-  d["quantization_level"] = "";
-  return d;
-}
-
-Json entry(const Context& context) {
-  Json m;
-  m["name"] = context.model;
-  m["model"] = context.model;
-  m["size"] = context.service->engine().info().memory.mapped;
-  m["digest"] = "";
-  m["details"] = details(context);
-  return m;
+// Seconds of "1h30m", "500ms", "-1", "5"; nothing: it is none.
+std::optional<double> duration(std::string_view text) {
+  static constexpr std::pair<std::string_view, double> kUnits[] = {
+      {"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}};
+  const bool below = !text.empty() && text[0] == '-';
+  if (below) text.remove_prefix(1);
+  if (text.empty()) return std::nullopt;
+  double sum = 0;
+  while (!text.empty()) {
+    double n = 0;
+    const auto [end, wrong] =
+        std::from_chars(text.data(), text.data() + text.size(), n, std::chars_format::fixed);
+    if (wrong != std::errc() || !(n >= 0)) return std::nullopt;
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    double unit = text.empty() ? 1 : 0;
+    for (const auto& [name, seconds] : kUnits) {
+      if (unit != 0 || text.substr(0, name.size()) != name) continue;
+      unit = seconds;
+      text.remove_prefix(name.size());
+    }
+    if (unit == 0) return std::nullopt;
+    sum += n * unit;
+  }
+  return below ? -sum : sum;
 }
 
 }  // namespace
+
+std::optional<std::chrono::seconds> read_keep_alive(const Json& body, std::optional<Error>& error) {
+  constexpr double kMost = 1e9;  // more than thirty years
+  Fields in(body, error);
+  const Json* value = in.any("keep_alive");
+  if (value == nullptr) return std::nullopt;
+  std::optional<double> seconds;
+  if (value->is_number()) seconds = value->get<double>();
+  if (value->is_string()) seconds = duration(value->get_ref<const std::string&>());
+  if (!seconds) {
+    in.must_be("keep_alive", "must be seconds, or a time like \"5m\" or \"1h30m\"");
+    return std::nullopt;
+  }
+  return std::chrono::seconds(
+      static_cast<std::int64_t>(std::ceil(std::clamp(*seconds, -1.0, kMost))));
+}
 
 void ollama_chat(const Context& context, const Json& body, const ExchangePtr& exchange) {
   std::optional<Error> error;
@@ -208,36 +226,6 @@ void ollama_generate(const Context& context, const Json& body, const ExchangePtr
     call.turns.push_back({"user", prompt});
   }
   answer(context, std::move(call), false, exchange);
-}
-
-Json ollama_tags(const Context& context) {
-  Json j, m = entry(context);
-  m["modified_at"] = iso_time(context.since);
-  j["models"] = Json::array({std::move(m)});
-  return j;
-}
-
-Json ollama_ps(const Context& context) {
-  Json j, m = entry(context);
-  m["expires_at"] = "9999-12-31T23:59:59Z";
-  m["size_vram"] = 0;
-  m["context_length"] = context.service->engine().info().context;
-  j["models"] = Json::array({std::move(m)});
-  return j;
-}
-
-Json ollama_show(const Context& context) {
-  const EngineInfo& info = context.service->engine().info();
-  Json j;
-  j["modelfile"] = "";
-  j["parameters"] = "";
-  j["template"] = "";
-  j["details"] = details(context);
-  j["model_info"]["general.architecture"] = info.family;
-  j["model_info"][info.family + ".context_length"] = info.context;
-  j["capabilities"] = Json::array({"completion", "tools", "thinking"});
-  j["modified_at"] = iso_time(context.since);
-  return j;
 }
 
 }  // namespace bezel::api

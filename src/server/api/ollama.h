@@ -1,5 +1,8 @@
-// Ollama's own API: chat, generate, and what it tells about models.
+// Ollama's own API: chat and generate.
 #pragma once
+#include <chrono>
+#include <optional>
+
 #include "server/api/ask.h"
 #include "server/api/fields.h"
 
@@ -8,8 +11,8 @@ namespace bezel::api {
 std::string ollama_error(const Error& error, int status);
 void ollama_chat(const Context& context, const Json& body, const ExchangePtr& exchange);
 void ollama_generate(const Context& context, const Json& body, const ExchangePtr& exchange);
-Json ollama_tags(const Context& context);
-Json ollama_ps(const Context& context);
-Json ollama_show(const Context& context);
+// Of "keep_alive": seconds, or a text like "5m", "1h30m", "300"; below 0: for ever. Nothing when
+// the field is not there.
+std::optional<std::chrono::seconds> read_keep_alive(const Json& body, std::optional<Error>& error);
 
 }  // namespace bezel::api

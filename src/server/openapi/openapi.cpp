@@ -78,7 +78,7 @@ Json parameter(const char* name, const char* in, Json form, const char* what = "
 
 void add_openai(Json& paths, const EngineInfo& info) {
   constexpr const char* kStream = "text/event-stream";
-  paths["/v1/models"]["get"] = get("The model", Api::OpenAi, json_object());
+  paths["/v1/models"]["get"] = get("The models that can answer", Api::OpenAi, json_object());
   paths["/v1/chat/completions"]["post"] =
       post("An answer in a conversation", Api::OpenAi, schema::chat(), kStream);
   paths["/v1/completions"]["post"] =
@@ -87,7 +87,7 @@ void add_openai(Json& paths, const EngineInfo& info) {
       post("An answer in a conversation, as items", Api::OpenAi, schema::responses(), kStream);
   const Json id = Json::array({parameter("id", "path", {{"type", "string"}, {"minLength", 1}})});
   paths["/v1/models/{id}"]["parameters"] = id;
-  paths["/v1/models/{id}"]["get"] = get("The model, by its name", Api::OpenAi, json_object());
+  paths["/v1/models/{id}"]["get"] = get("A model, by its name", Api::OpenAi, json_object());
   Json& one = paths["/v1/responses/{id}"];
   one["parameters"] = id;
   one["get"] = get("A response that is kept", Api::OpenAi, json_object());
@@ -134,6 +134,20 @@ void add_chats(Json& paths) {
   one["delete"] = chats(get("Deletes a chat", Api::OpenAi, json_object()));
 }
 
+void add_models(Json& paths) {
+  constexpr const char* kLines = "application/x-ndjson";
+  paths["/api/tags"]["get"] = get("The models that can answer", Api::Ollama, json_object());
+  paths["/api/ps"]["get"] = get("The loaded model", Api::Ollama, json_object());
+  paths["/api/show"]["post"] = post("A model", Api::Ollama, schema::one_model(false), nullptr);
+  Json& pull = paths["/api/pull"]["post"];
+  pull = post("Fetches a model from the hub", Api::Ollama, schema::pull(), kLines);
+  for (const char* status : {"502", "507"}) pull["responses"][status] = ref("OllamaError");
+  paths["/api/delete"]["delete"] = post("Removes a model that Bezel has fetched, or an alias",
+                                        Api::Ollama, schema::one_model(true), nullptr);
+  paths["/api/copy"]["post"] =
+      post("Gives a model another name", Api::Ollama, schema::copy(), nullptr);
+}
+
 void add_others(Json& paths, const EngineInfo& info) {
   constexpr const char* kStream = "text/event-stream";
   constexpr const char* kLines = "application/x-ndjson";
@@ -145,9 +159,7 @@ void add_others(Json& paths, const EngineInfo& info) {
       post("An answer in a conversation", Api::Ollama, schema::ollama_chat(), kLines);
   paths["/api/generate"]["post"] =
       post("An answer to a prompt", Api::Ollama, schema::ollama_generate(), kLines);
-  paths["/api/show"]["post"] = post("The model", Api::Ollama, object({{"model", text()}}), nullptr);
-  paths["/api/tags"]["get"] = get("The model", Api::Ollama, json_object());
-  paths["/api/ps"]["get"] = get("The model", Api::Ollama, json_object());
+  add_models(paths);
   paths["/api/version"]["get"] = get("The version", Api::Ollama, json_object());
   paths["/tokenize"]["post"] = post("Tokens of a text", Api::OpenAi, schema::tokenize(), nullptr);
   paths["/detokenize"]["post"] =
@@ -164,13 +176,17 @@ void add_others(Json& paths, const EngineInfo& info) {
 
 }  // namespace
 
-Json openapi(const EngineInfo& info) {
+// `loaded`: of the loaded model, whose vocabulary and width are ranges; or null.
+Json openapi(const EngineInfo* loaded) {
+  EngineInfo info;
+  info.vocab = info.width = 1 << 30;
+  if (loaded != nullptr) info = *loaded;
   Json j;
   j["openapi"] = "3.1.0";
   j["info"]["title"] = "bezel serve";
   j["info"]["version"] = BEZEL_VERSION;
   j["info"]["description"] =
-      "One Gemma model behind the APIs of OpenAI, Anthropic and Ollama. Unknown fields are "
+      "Gemma models behind the APIs of OpenAI, Anthropic and Ollama. Unknown fields are "
       "ignored; wrong values are answered with 400 in the API's own form, naming the field.";
   for (const auto& [name, api] :
        {std::pair("OpenAiError", Api::OpenAi), std::pair("AnthropicError", Api::Anthropic),

@@ -6,6 +6,6 @@
 
 namespace bezel {
 
-Json openapi(const EngineInfo& info);
+Json openapi(const EngineInfo* loaded);
 
 }  // namespace bezel

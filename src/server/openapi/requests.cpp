@@ -96,7 +96,7 @@ Properties tokens_out(const char* key) {
 
 Json chat() {
   Properties p = {{"messages", list(chat_message(), 1)},
-                  {"model", text("any name: one model is served")},
+                  {"model", text("a name that GET /v1/models has; none: the first one")},
                   {"tools", chat_tools()},
                   {"tool_choice", either({choice({"auto", "none", "required"}), named_function()})},
                   {"parallel_tool_calls", flag()},
@@ -252,6 +252,9 @@ Properties ollama_rules() {
   return {{"model", text()},
           {"options", object(options)},
           {"format", either({choice({"json", ""}), type("object", "a JSON Schema")})},
+          {"keep_alive",
+           either({type("number", ""), text()},
+                  "seconds, or \"5m\": how long the model stays loaded; below 0: for ever")},
           {"think", either({flag(), choice({"low", "medium", "high"})})},
           {"stream", flag("true by default")}};
 }
@@ -260,7 +263,8 @@ Properties ollama_rules() {
 
 Json ollama_chat() {
   Properties p = ollama_rules();
-  p.push_back({"messages", list(chat_message(), 0, 0, "none: the model is loaded, which it is")});
+  p.push_back({"messages", list(chat_message(), 0, 0,
+                                "none: the model is loaded, or with keep_alive 0 let go")});
   p.push_back({"tools", chat_tools()});
   return object(p);
 }
@@ -273,8 +277,27 @@ Json ollama_generate() {
   return object(p);
 }
 
+Json one_model(bool must) {
+  const Properties p = {{"model", text()}, {"name", text("the same")}};
+  return must ? object(p, {"model"}) : object(p);
+}
+
+Json pull() {
+  return object({{"model", text("a name like e2b, or owner/repo")},
+                 {"name", text("the same")},
+                 {"stream", flag("true by default: a line for every piece of news")}},
+                {"model"});
+}
+
+Json copy() {
+  return object({{"source", text("a model that is here")},
+                 {"destination", text("1 to 64 letters, digits or any of . _ - :")}},
+                {"source", "destination"});
+}
+
 Json tokenize() {
-  return object({{"content", text()},
+  return object({{"model", text()},
+                 {"content", text()},
                  {"prompt", text("the same")},
                  {"add_special", flag("with the token that begins a text")},
                  {"add_special_tokens", flag("the same")},
@@ -283,7 +306,8 @@ Json tokenize() {
 
 Json detokenize(const EngineInfo& info) {
   return object(
-      {{"tokens", list(Json{{"type", "integer"}, {"minimum", 0}, {"maximum", info.vocab - 1}})}},
+      {{"model", text()},
+       {"tokens", list(Json{{"type", "integer"}, {"minimum", 0}, {"maximum", info.vocab - 1}})}},
       {"tokens"});
 }
 

@@ -12,6 +12,9 @@ Json embeddings(const EngineInfo& info);
 Json messages(bool counting);
 Json ollama_chat();
 Json ollama_generate();
+Json one_model(bool must);  // whether its name must be there
+Json pull();
+Json copy();
 Json tokenize();
 Json saved_chat();
 Json detokenize(const EngineInfo& info);

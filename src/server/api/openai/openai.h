@@ -10,12 +10,11 @@ void openai_chat(const Context& context, const Json& body, const ExchangePtr& ex
 void openai_completions(const Context& context, const Json& body, const ExchangePtr& exchange);
 void openai_responses(const Context& context, const Json& body, const ExchangePtr& exchange);
 // A response that is kept, and forgetting it.
-void openai_kept_response(const Context& context, const std::string& id,
+void openai_kept_response(const ResponseStore& store, const std::string& id,
                           const ExchangePtr& exchange);
-void openai_forget_response(const Context& context, const std::string& id,
+void openai_forget_response(ResponseStore& store, const std::string& id,
                             const ExchangePtr& exchange);
 void openai_embeddings(const Context& context, const Json& body, const ExchangePtr& exchange);
-Json openai_model(const Context& context);
 
 // A list of messages as OpenAI has them, as turns.
 std::vector<Turn> openai_messages(const Json& messages, std::optional<Error>& error);

@@ -23,19 +23,6 @@ std::string openai_error(const Error& error, int status) {
   return dump_json(out);
 }
 
-Json openai_model(const Context& context) {
-  const EngineInfo& info = context.service->engine().info();
-  Json j;
-  j["id"] = context.model;
-  j["object"] = "model";
-  j["created"] = context.since;
-  j["owned_by"] = "bezel";
-  j["max_model_len"] = info.context;
-  j["meta"]["n_vocab"] = info.vocab;
-  j["meta"]["n_ctx_train"] = info.model_context;
-  return j;
-}
-
 void check_arguments(Fields& in, const char* key, const std::string& arguments) {
   const auto parsed = parse_json(arguments, "");
   if (!parsed || !parsed->is_object()) in.must_be(key, "must be the text of a JSON object");

@@ -223,17 +223,17 @@ void openai_responses(const Context& context, const Json& body, const ExchangePt
   ask(context, std::move(jobs), std::make_shared<ResponseWriter>(exchange, context, std::move(r)));
 }
 
-void openai_kept_response(const Context& context, const std::string& id,
+void openai_kept_response(const ResponseStore& store, const std::string& id,
                           const ExchangePtr& exchange) {
-  const auto kept = context.responses->find(id);
+  const auto kept = store.find(id);
   if (kept == nullptr)
     return refuse(*exchange, {Errc::NotFound, "this response is not kept here", ""}, openai_error);
   exchange->respond(200, "application/json", kept->json);
 }
 
-void openai_forget_response(const Context& context, const std::string& id,
+void openai_forget_response(ResponseStore& store, const std::string& id,
                             const ExchangePtr& exchange) {
-  if (!context.responses->forget(id))
+  if (!store.forget(id))
     return refuse(*exchange, {Errc::NotFound, "this response is not kept here", ""}, openai_error);
   Json j;
   j["id"] = id;
