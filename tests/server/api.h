@@ -24,6 +24,10 @@ inline Json json_of(const std::string& text) {
   return json ? *std::move(json) : Json::object();
 }
 
+// A completion of 4,000 tokens: no end, no end of a turn. Takes a second with kernels "scalar".
+constexpr const char* kEndless = R"({"prompt":"abc","stream":true,"max_tokens":4000,)"
+                                 R"("logit_bias":{"1":-100,"287":-100,"291":-100}})";
+
 class Api : public testing::Test {
  protected:
   void SetUp() override { open(4, 8, ""); }

@@ -299,12 +299,9 @@ TEST_F(Api, AModelWhoseNameNeedsEscapesIsFoundByIt) {
 TEST_F(Api, AClientThatLeavesFreesItsPlace) {
   close();
   open(1, 0, "", 4096, "scalar");  // a second's work, where ours takes milliseconds
-  const std::string endless =
-      R"({"prompt":"abc","stream":true,"max_tokens":4000,)"
-      R"("logit_bias":{"1":-100,"287":-100,"291":-100}})";  // no end, no end of a turn
   {
     Client client(front_->port());
-    ASSERT_TRUE(client.send(request("POST", "/v1/completions", endless)));
+    ASSERT_TRUE(client.send(request("POST", "/v1/completions", kEndless)));
     client.read_until("data: ");
     const Response busy = post(kChat, chat());
     EXPECT_EQ(busy.status, 503) << busy.body;

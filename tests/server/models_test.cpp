@@ -185,9 +185,7 @@ TEST_F(Models, AnotherWaitsUntilTheAnswersOfTheLoadedOneHaveEnded) {
   close();
   open(4, 8, "", 4096, "scalar");
   Client talking(front_->port());
-  talking.send(
-      request("POST", "/v1/completions",
-              R"({"prompt":"a","max_tokens":4000,"stream":true,"logit_bias":{"1":-100}})"));
+  talking.send(request("POST", "/v1/completions", kEndless));
   talking.read_until("data: ");
   Response answer;
   std::thread other([&] { answer = chat("other"); });
@@ -219,9 +217,7 @@ TEST_F(Models, WhoWaitsForAnotherIsRefusedWhenTheServerStops) {
   close();
   open(1, 8, "", 4096, "scalar");
   Client talking(front_->port());
-  talking.send(
-      request("POST", "/v1/completions",
-              R"({"prompt":"a","max_tokens":4000,"stream":true,"logit_bias":{"1":-100}})"));
+  talking.send(request("POST", "/v1/completions", kEndless));
   talking.read_until("data: ");
   Response answer;
   std::thread other([&] { answer = chat("other"); });
