@@ -83,7 +83,7 @@ class PullLine {
 // Whether `text` is a path, or can be nothing else.
 bool is_path(const std::string& text) {
   return is_file(text) || is_directory(text) || hub::means_a_path(text) ||
-         ::access(text.c_str(), F_OK) == 0 || !hub::parse_name(text);
+         ::access(text.c_str(), F_OK) == 0;
 }
 
 Result<std::string> path_of(const std::string& name, bool forbidden) {
@@ -94,6 +94,7 @@ Result<std::string> path_of(const std::string& name, bool forbidden) {
     if (!found->why.empty()) note(found->why);
     return found->model.path;
   }
+  if (!hub::parse_name(name)) return name;  // no name: there is no such file
   if (found.error().code != Errc::NotFound) return found.error();
   const auto plan = store->plan(name);
   if (!plan) return found.error();

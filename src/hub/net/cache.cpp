@@ -112,8 +112,22 @@ Status CachedRepo::set_ref(const std::string& revision, const std::string& commi
 
 Status CachedRepo::mark_ours(const std::string& checksum) const {
   BEZEL_DO(make_folder(folder_ + "/.bezel"));
-  BEZEL_TRY(const auto file, AtomicFile::create(folder_ + "/.bezel/" + checksum));
+  BEZEL_TRY(const auto file, AtomicFile::create(mark(checksum)));
   return file->commit();
+}
+
+bool CachedRepo::is_ours(const std::string& checksum) const {
+  return !checksum.empty() && is_file(mark(checksum));
+}
+
+bool CachedRepo::has_link_to(const std::string& checksum) const {
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder_ + "/snapshots", error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code no_link;
+    if (fs::read_symlink(it->path(), no_link).filename() == checksum && !no_link) return true;
+  }
+  return false;
 }
 
 Status make_folder(const std::string& path) {

@@ -44,7 +44,12 @@ class CachedRepo {
   Status link(const std::string& commit, const std::string& path,
               const std::string& checksum) const;
   Status set_ref(const std::string& revision, const std::string& commit) const;
+  // A blob that Bezel pulled has a mark, an empty file.
+  std::string mark(const std::string& checksum) const { return folder_ + "/.bezel/" + checksum; }
   Status mark_ours(const std::string& checksum) const;
+  bool is_ours(const std::string& checksum) const;
+  // Whether any snapshot links to a blob.
+  bool has_link_to(const std::string& checksum) const;
 
  private:
   std::string cache_, folder_, name_;
