@@ -67,6 +67,9 @@ TEST(Fingerprint, IsFnv1aOfTheBytes) {
   Fingerprint f;
   f.add(&zero, 1);
   EXPECT_EQ(f.value(), expected);
+  Fingerprint text;
+  text.add("foobar");  // a published value of FNV-1a
+  EXPECT_EQ(text.hex(), "85944171f73967e8");
 }
 
 TEST(Fingerprint, SeesTheSignOfZeroAndTheOrder) {

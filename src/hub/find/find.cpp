@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kDeepest = 4;                 // folders below a snapshot or a model folder
+constexpr int kDeepest = 4;                 // folders below the one that is looked through
 constexpr std::size_t kMostFiles = 20'000;  // of one place
 
 // Names in a folder, sorted; nothing when it cannot be read.
