@@ -54,12 +54,27 @@ std::vector<fs::path> links_of(const LocalModel& model) {
   return out;
 }
 
+// The same file with the same contents in the model's other revisions.
+std::vector<fs::path> twins_of(const CachedRepo& repo, const LocalModel& model,
+                               const fs::path& link) {
+  std::vector<fs::path> out;
+  const fs::path root = model.path.substr(0, model.path.size() - model.file.size());
+  std::error_code error;
+  const fs::path contents = fs::read_symlink(link, error);
+  for (const std::string& revision : model.revisions) {
+    const fs::path twin = fs::path(repo.snapshot(revision)) / link.lexically_relative(root);
+    if (twin != link && fs::read_symlink(twin, error) == contents && !error) out.push_back(twin);
+  }
+  return out;
+}
+
 Status remove_from_cache(const CachedRepo& repo, const LocalModel& model) {
   for (const fs::path& link : links_of(model)) {
     std::error_code error;
     const std::string checksum = fs::read_symlink(link, error).filename().string();
     if (error || !repo.is_ours(checksum)) continue;
     BEZEL_TRY(const auto held, lock(repo.lock(checksum)));
+    for (const fs::path& twin : twins_of(repo, model, link)) BEZEL_DO(remove_file(twin));
     BEZEL_DO(remove_file(link));
     if (repo.has_link_to(checksum)) continue;
     BEZEL_DO(remove_file(repo.blob(checksum)));

@@ -57,7 +57,8 @@ Result<FoundModel> Store::find(const std::string& name) const {
   const std::vector<LocalModel> here = scan(places_);
   const std::string text = meant(name);
   BEZEL_TRY(const Choice found, look(here, text));
-  return FoundModel{*found.model, found.why, text != name};
+  const StoredModel& model = *found.model;
+  return FoundModel{model, found.why, text != name};
 }
 
 // Among the models that are here; never null.
@@ -136,7 +137,7 @@ Result<FoundModel> Store::pull(const std::string& name, const PullOptions& optio
                              name.substr(0, 100)),
                  ""};
   BEZEL_TRY(const Pulled pulled, hub::pull(places_, {source.name, free_memory_bytes()}, options));
-  for (const LocalModel& m : scan(places_))
+  for (const StoredModel& m : list())
     if (m.path == pulled.path) return FoundModel{m, pulled.why};
   FoundModel out;  // a file that is no model, or of a kind that is not listed
   out.model.name = out.model.path = pulled.path;

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/fingerprint.h"
+#include "base/progress.h"
 #include "base/scratch.h"
 #include "base/utf8.h"
 
@@ -80,6 +81,12 @@ TEST(Fingerprint, SeesTheSignOfZeroAndTheOrder) {
   fc.add(c, 2);
   EXPECT_NE(fa.value(), fb.value());
   EXPECT_NE(fa.value(), fc.value());
+}
+
+TEST(Progress, TimesHaveHoursWhereTheyNeedThem) {
+  EXPECT_EQ(time_text(59.9), "59 s");
+  EXPECT_EQ(time_text(245), "4:05");
+  EXPECT_EQ(time_text(3723), "1:02:03");
 }
 
 TEST(Scratch, RowsAreAlignedAndFramesGiveBackWhatTheyTook) {

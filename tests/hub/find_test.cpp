@@ -220,6 +220,9 @@ TEST(HubFind, ARevisionIsTheOneThatWasAskedFor) {
   put_in_cache(w, "o/same", "s.gguf", kSum, gguf_head("gemma4", 42, ""), old, "v1");
   EXPECT_NE(commit_of("o/same@v1"), "none");
   EXPECT_NE(commit_of("o/same"), "none");
+  w.folder().put("hf/hub/models--o--same/.bezel/" + kSum, "");
+  ASSERT_TRUE(open_store()->remove("o/same"));
+  EXPECT_FALSE(fs::exists(w.folder().file("hf/hub/models--o--same")));
 }
 
 TEST(HubFind, AUrlFindsOnlyWhatCameFromIt) {
