@@ -78,6 +78,7 @@ class ModelStore {
   // Unsupported (offline, or built without downloads), TooLarge (disk), BadFile (wrong contents).
   virtual Result<FoundModel> pull(const std::string& name, const PullOptions& options) = 0;
   // Takes one model that Bezel pulled off the disk, or an alias. BadInput: not ours.
+  // Busy: it is being fetched just now.
   virtual Status remove(const std::string& name) = 0;
   // `alias` finds what `name` finds, from now on. Letters, digits, . _ - : and at most 64 of them.
   virtual Status alias(const std::string& name, const std::string& alias) = 0;
