@@ -23,7 +23,7 @@ struct Report {
 };
 Result<Report> examine(const EngineOptions& options);
 
-// Weights: NaN, infinity, matrices of zeros, norms out of all proportion.
+// Weights, of large ones some rows: NaN, infinity, matrices of zeros, sizes out of all proportion.
 Finding weights_finding(const TensorFile& file);
 
 }  // namespace bezel::app::doctor

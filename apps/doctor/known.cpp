@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
+#include "base/fingerprint.h"
 
 namespace bezel::app::doctor {
 
@@ -19,141 +19,32 @@ struct Variant {
   int every;                         // layer i is global where (i + 1) % every == 0
   int ple, experts, shared;          // shared: layers at the end that read others' K/V
   Kind sliding, global;
-  float logit_cap;
 };
 
-constexpr std::array kVariants{
-    Variant{"gemma4",
-            "E2B",
-            35,
-            1536,
-            6144,
-            12288,
-            5,
-            256,
-            0,
-            20,
-            {8, 1, 256, 128, 512, 1e4, 1},
-            {8, 1, 512, 64, 0, 1e6, 1},
-            30},
-    Variant{"gemma4",
-            "E4B",
-            42,
-            2560,
-            10240,
-            10240,
-            6,
-            256,
-            0,
-            18,
-            {8, 2, 256, 128, 512, 1e4, 1},
-            {8, 2, 512, 64, 0, 1e6, 1},
-            30},
-    Variant{"gemma4",
-            "12B",
-            48,
-            3840,
-            15360,
-            15360,
-            6,
-            0,
-            0,
-            0,
-            {16, 8, 256, 128, 1024, 1e4, 1},
-            {16, 1, 512, 64, 0, 1e6, 1},
-            30},
-    Variant{"gemma4",
-            "26B-A4B",
-            30,
-            2816,
-            2112,
-            2112,
-            6,
-            0,
-            128,
-            0,
-            {16, 8, 256, 128, 1024, 1e4, 1},
-            {16, 2, 512, 64, 0, 1e6, 1},
-            30},
-    Variant{"gemma4",
-            "31B",
-            60,
-            5376,
-            21504,
-            21504,
-            6,
-            0,
-            0,
-            0,
-            {32, 16, 256, 128, 1024, 1e4, 1},
-            {32, 4, 512, 64, 0, 1e6, 1},
-            30},
-    Variant{"gemma3",
-            "270M",
-            18,
-            640,
-            2048,
-            2048,
-            6,
-            0,
-            0,
-            0,
-            {4, 1, 256, 128, 512, 1e4, 1},
-            {4, 1, 256, 128, 0, 1e6, 1},
-            0},
-    Variant{"gemma3",
-            "1B",
-            26,
-            1152,
-            6912,
-            6912,
-            6,
-            0,
-            0,
-            0,
-            {4, 1, 256, 128, 512, 1e4, 1},
-            {4, 1, 256, 128, 0, 1e6, 1},
-            0},
-    Variant{"gemma3",
-            "4B",
-            34,
-            2560,
-            10240,
-            10240,
-            6,
-            0,
-            0,
-            0,
-            {8, 4, 256, 128, 1024, 1e4, 1},
-            {8, 4, 256, 128, 0, 1e6, 8},
-            0},
-    Variant{"gemma3",
-            "12B",
-            48,
-            3840,
-            15360,
-            15360,
-            6,
-            0,
-            0,
-            0,
-            {16, 8, 256, 128, 1024, 1e4, 1},
-            {16, 8, 256, 128, 0, 1e6, 8},
-            0},
-    Variant{"gemma3",
-            "27B",
-            62,
-            5376,
-            21504,
-            21504,
-            6,
-            0,
-            0,
-            0,
-            {32, 16, 128, 64, 1024, 1e4, 1},
-            {32, 16, 128, 64, 0, 1e6, 8},
-            0},
+constexpr Kind sliding(int heads, int heads_kv, int head_dim, int window) {
+  return {heads, heads_kv, head_dim, head_dim / 2, window, 1e4, 1};
+}
+constexpr Kind global4(int heads, int heads_kv) {
+  return {heads, heads_kv, 512, 64, 0, 1e6, 1};
+}
+constexpr Kind global3(int heads, int heads_kv, int head_dim, double scale) {
+  return {heads, heads_kv, head_dim, head_dim / 2, 0, 1e6, scale};
+}
+
+// clang-format off
+constexpr Variant kVariants[] = {
+    {"gemma4", "E2B", 35, 1536, 6144, 12288, 5, 256, 0, 20, sliding(8, 1, 256, 512), global4(8, 1)},
+    {"gemma4", "E4B", 42, 2560, 10240, 10240, 6, 256, 0, 18, sliding(8, 2, 256, 512), global4(8, 2)},
+    {"gemma4", "12B", 48, 3840, 15360, 15360, 6, 0, 0, 0, sliding(16, 8, 256, 1024), global4(16, 1)},
+    {"gemma4", "26B-A4B", 30, 2816, 2112, 2112, 6, 0, 128, 0, sliding(16, 8, 256, 1024), global4(16, 2)},
+    {"gemma4", "31B", 60, 5376, 21504, 21504, 6, 0, 0, 0, sliding(32, 16, 256, 1024), global4(32, 4)},
+    {"gemma3", "270M", 18, 640, 2048, 2048, 6, 0, 0, 0, sliding(4, 1, 256, 512), global3(4, 1, 256, 1)},
+    {"gemma3", "1B", 26, 1152, 6912, 6912, 6, 0, 0, 0, sliding(4, 1, 256, 512), global3(4, 1, 256, 1)},
+    {"gemma3", "4B", 34, 2560, 10240, 10240, 6, 0, 0, 0, sliding(8, 4, 256, 1024), global3(8, 4, 256, 8)},
+    {"gemma3", "12B", 48, 3840, 15360, 15360, 6, 0, 0, 0, sliding(16, 8, 256, 1024), global3(16, 8, 256, 8)},
+    {"gemma3", "27B", 62, 5376, 21504, 21504, 6, 0, 0, 0, sliding(32, 16, 128, 1024), global3(32, 16, 128, 8)},
 };
+// clang-format on
 
 template <class T>
 std::string differs(const char* what, T found, T expected) {
@@ -180,19 +71,6 @@ std::string layer_problem(const LayerConfig& l, int index, const Variant& v) {
   return "";
 }
 
-class Sum {
- public:
-  void add(std::string_view bytes) {
-    for (const char c : bytes) add(static_cast<unsigned char>(c));
-    add(0xFF);
-  }
-  void add(unsigned byte) { hash_ = (hash_ ^ byte) * 0x100000001B3ULL; }
-  std::uint64_t value() const { return hash_; }
-
- private:
-  std::uint64_t hash_ = 0xCBF29CE484222325ULL;
-};
-
 }  // namespace
 
 std::string config_problem(const Config& c, bool& known) {
@@ -204,7 +82,8 @@ std::string config_problem(const Config& c, bool& known) {
     if (c.vocab < 262144 || c.vocab > 262208) return differs("vocabulary", c.vocab, 262144);
     if (c.ple_dim != v.ple) return differs("per-layer width", c.ple_dim, v.ple);
     if (c.experts != v.experts) return differs("experts", c.experts, v.experts);
-    if (c.logit_cap != v.logit_cap) return differs("cap of the logits", c.logit_cap, v.logit_cap);
+    const float cap = v.family == "gemma4" ? 30 : 0;
+    if (c.logit_cap != cap) return differs("cap of the logits", c.logit_cap, cap);
     if (c.norm_eps != 1e-6F) return differs("epsilon of the norms", c.norm_eps, 1e-6F);
     for (int i = 0; i < c.n_layers(); ++i) {
       const std::string problem = layer_problem(c.layers[static_cast<std::size_t>(i)], i, v);
@@ -251,10 +130,14 @@ TokenizerSums expected_sums(const std::string& family) {
 
 TokenizerSums sums_of(const Tokenizer& tokenizer) {
   constexpr TokenId kPieces = 262144;
-  Sum pieces, ids;
+  Fingerprint pieces, ids;
+  const auto add = [](Fingerprint& to, std::string_view text) {
+    to.add(text);
+    to.add("\xFF");  // between two
+  };
   for (TokenId i = 0; i < kPieces && i < tokenizer.vocab_size(); ++i)
-    pieces.add(tokenizer.bytes_of(i));
-  for (const TokenId id : tokenizer.encode_plain(text())) ids.add(fmt::format("{}", id));
+    add(pieces, tokenizer.bytes_of(i));
+  for (const TokenId id : tokenizer.encode_plain(text())) add(ids, fmt::format("{}", id));
   return {pieces.value(), ids.value()};
 }
 

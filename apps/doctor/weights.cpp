@@ -86,7 +86,8 @@ Finding weights_finding(const TensorFile& file) {
   }
   out.verdict = Verdict::Ok;
   out.text =
-      fmt::format("{} tensors: finite, none dead, none out of proportion", file.tensors.size());
+      fmt::format("{} tensors, at most {} rows of each: finite, none dead, none out of proportion",
+                  file.tensors.size(), kMostRows);
   return out;
 }
 

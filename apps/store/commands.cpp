@@ -80,7 +80,7 @@ int remove(const std::string& name, bool yes) {
   const auto store = ModelStore::open({.offline = true});
   if (!store) return fail(store.error());
   const auto found = (*store)->find(name);
-  if (found && found->model.ours && !yes) {
+  if (found && found->model.ours && !found->by_alias && !yes) {
     const std::string question =
         fmt::format("Remove {} ({}) at {}?", one_line(found->model.name),
                     gigabytes(found->model.bytes), one_line(found->model.path));
@@ -94,7 +94,7 @@ int remove(const std::string& name, bool yes) {
       return kDone;
     }
   }
-  const Status removed = (*store)->remove(found && found->model.ours ? found->model.name : name);
+  const Status removed = (*store)->remove(name);
   if (!removed) return fail(removed.error());
   note("removed " + name);
   return kDone;

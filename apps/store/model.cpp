@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/progress.h"
 #include "hub/find/places.h"
 #include "hub/name.h"
 
@@ -40,12 +41,14 @@ class PullLine {
     last_ = now;
     text_ = text;
     stage_ = p.stage;
-    std::fprintf(stderr, terminal_ ? "\r%s\x1b[K" : "%s\n", text.c_str());
-    open_ = terminal_;
+    if (terminal_) {
+      draw_line(text);
+    } else {
+      note(text);
+    }
   }
-  void clear() {
-    if (open_) std::fputs("\r\x1b[K", stderr);
-    open_ = false;
+  void clear() const {
+    if (terminal_) draw_line("");
   }
 
  private:
@@ -57,25 +60,22 @@ class PullLine {
       case PullProgress::Stage::Asking:
         return "asking the hub " + file;
       case PullProgress::Stage::Waiting:
-        return fmt::format("{}: another program is fetching it, waiting", file);
+        return "waiting for another program that fetches " + file;
       case PullProgress::Stage::Checking:
-        return fmt::format("{}: checking", file);
+        return "checking " + file;
       case PullProgress::Stage::Downloading:
         break;
     }
     std::string out = fmt::format(
-        "{}: {:.0f} %, {} of {}", file,
+        "{:.0f} %, {} of {}",
         p.total > 0 ? 100.0 * static_cast<double>(p.done) / static_cast<double>(p.total) : 0,
         gigabytes(p.done), gigabytes(p.total));
     if (p.rate > 0) out += fmt::format(", {:.1f} MB/s", p.rate / 1e6);
-    if (p.seconds_left >= 0) {
-      const auto s = static_cast<long>(p.seconds_left + 0.5);
-      out += fmt::format(", {}:{:02} left", s / 60, s % 60);
-    }
-    return out;
+    if (p.seconds_left >= 0) out += fmt::format(", {} left", time_text(p.seconds_left));
+    return out + ": " + file;  // last, where a narrow terminal cuts it
   }
 
-  bool terminal_ = ::isatty(STDERR_FILENO) == 1, open_ = false;
+  bool terminal_ = ::isatty(STDERR_FILENO) == 1;
   PullProgress::Stage stage_ = PullProgress::Stage::Asking;
   std::string text_;
   Clock::time_point last_ = Clock::now();
@@ -84,7 +84,7 @@ class PullLine {
 // Whether `text` is a path, or can be nothing else.
 bool is_path(const std::string& text) {
   return is_file(text) || is_directory(text) || hub::means_a_path(text) ||
-         ::access(text.c_str(), F_OK) == 0 || !hub::parse_name(text);
+         ::access(text.c_str(), F_OK) == 0;
 }
 
 Result<std::string> path_of(const std::string& name, bool forbidden) {
@@ -95,6 +95,7 @@ Result<std::string> path_of(const std::string& name, bool forbidden) {
     if (!found->why.empty()) note(found->why);
     return found->model.path;
   }
+  if (!hub::parse_name(name)) return name;  // no name: there is no such file
   if (found.error().code != Errc::NotFound) return found.error();
   const auto plan = store->plan(name);
   if (!plan) return found.error();

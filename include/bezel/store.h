@@ -29,7 +29,8 @@ struct StoredModel {
 
 struct FoundModel {
   StoredModel model;
-  std::string why;  // one line: what was picked, and for what reason; may be empty
+  std::string why;        // one line: what was picked, and for what reason; may be empty
+  bool by_alias = false;  // the name was one given with alias()
 };
 
 // What a pull would fetch.
@@ -61,8 +62,8 @@ struct StoreOptions {
 // From any thread; every call looks at the disk anew. Errors name what to do.
 class ModelStore {
  public:
-  // Places, the hub's address and its token come from the environment. An Error: a catalogue that
-  // was put in place of ours cannot be read.
+  // Places, the hub's address and its token come from the environment. A catalogue put in place of
+  // ours that cannot be read is an Error of every call with a short name.
   static Result<std::unique_ptr<ModelStore>> open(const StoreOptions& options);
   virtual ~ModelStore() = default;
 
@@ -77,6 +78,7 @@ class ModelStore {
   // Unsupported (offline, or built without downloads), TooLarge (disk), BadFile (wrong contents).
   virtual Result<FoundModel> pull(const std::string& name, const PullOptions& options) = 0;
   // Takes one model that Bezel pulled off the disk, or an alias. BadInput: not ours.
+  // Busy: it is being fetched just now.
   virtual Status remove(const std::string& name) = 0;
   // `alias` finds what `name` finds, from now on. Letters, digits, . _ - : and at most 64 of them.
   virtual Status alias(const std::string& name, const std::string& alias) = 0;

@@ -1,9 +1,10 @@
-// 64-bit FNV-1a of float rows: the fingerprint of the numerics contract.
+// 64-bit FNV-1a: of float rows, the fingerprint of the numerics contract; of texts.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 namespace bezel {
 
@@ -14,8 +15,11 @@ class Fingerprint {
     for (std::size_t i = 0; i < n; ++i) {
       std::uint32_t bits;
       std::memcpy(&bits, x + i, sizeof bits);
-      for (int b = 0; b < 4; ++b) hash_ = (hash_ ^ ((bits >> (8 * b)) & 0xFFU)) * 0x100000001B3ULL;
+      for (int b = 0; b < 4; ++b) step((bits >> (8 * b)) & 0xFFU);
     }
+  }
+  void add(std::string_view bytes) {
+    for (const char c : bytes) step(static_cast<unsigned char>(c));
   }
   std::uint64_t value() const { return hash_; }
   std::string hex() const {  // 16 digits
@@ -26,6 +30,8 @@ class Fingerprint {
   }
 
  private:
+  void step(std::uint32_t byte) { hash_ = (hash_ ^ byte) * 0x100000001B3ULL; }
+
   std::uint64_t hash_ = 0xCBF29CE484222325ULL;
 };
 

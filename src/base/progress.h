@@ -1,10 +1,14 @@
-// A progress line on standard error: a bar, the rate and the time left. Silent in a pipe.
+// Progress lines on standard error: a bar, the rate and the time left. Silent in a pipe.
 #pragma once
 #include <chrono>
 #include <cstdint>
 #include <string>
 
 namespace bezel {
+
+std::string time_text(double seconds);  // "59 s", "4:05", "1:02:03"
+// Writes over the line of a terminal on standard error, cut to its width; "" clears it.
+void draw_line(const std::string& line);
 
 class Progress {
  public:

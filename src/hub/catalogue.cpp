@@ -18,63 +18,62 @@ namespace {
 
 constexpr std::uint64_t kMostBytes = 1U << 20U;
 
-Error wrong(const std::string& where, const std::string& what) {
-  return {Errc::BadFile, fmt::format("this catalogue of models is wrong: {}", what), where};
+Error wrong(const std::string& what) {
+  return {Errc::BadFile, what, ""};
 }
 
-Result<std::vector<std::string>> texts(const Json& object, const char* key,
-                                       const std::string& where, bool needed) {
+Result<std::vector<std::string>> texts(const Json& object, const char* key, bool needed) {
   std::vector<std::string> out;
   const auto at = object.find(key);
   if (at == object.end() && !needed) return out;
   if (at == object.end() || !at->is_array())
-    return wrong(where, fmt::format("\"{}\" must be a list of texts", key));
+    return wrong(fmt::format("\"{}\" must be a list of texts", key));
   for (const Json& one : *at) {
-    if (!one.is_string()) return wrong(where, fmt::format("\"{}\" must be a list of texts", key));
+    if (!one.is_string()) return wrong(fmt::format("\"{}\" must be a list of texts", key));
     out.push_back(lower(one.get<std::string>()));
   }
-  if (needed && out.empty()) return wrong(where, fmt::format("\"{}\" is empty", key));
+  if (needed && out.empty()) return wrong(fmt::format("\"{}\" is empty", key));
   return out;
 }
 
-Result<Source> source_from(const Json& json, const std::string& where) {
-  if (!json.is_object()) return wrong(where, "a source must be an object");
+Result<Source> source_from(const Json& json) {
+  if (!json.is_object()) return wrong("a source must be an object");
   Source out;
   BEZEL_TRY(const std::string tag, json_get<std::string>(json, "tag", ""));
   BEZEL_TRY(out.repo, json_get<std::string>(json, "repo", ""));
   BEZEL_TRY(const double gb, json_get<double>(json, "gb", 0.0));
   BEZEL_TRY(const std::string seen, json_get<std::string>(json, "seen", ""));
-  BEZEL_TRY(out.also, texts(json, "also", where, false));
+  BEZEL_TRY(out.also, texts(json, "also", false));
   out.tag = lower(tag);
   out.confirmed = seen != "guess";
-  if (out.tag.empty()) return wrong(where, "a source has no \"tag\"");
+  if (out.tag.empty()) return wrong("a source has no \"tag\"");
   if (!is_repo(out.repo))
-    return wrong(where, fmt::format("\"{}\" is no repository (owner/name)", out.repo));
-  if (!(gb >= 0) || gb > 1e6) return wrong(where, "\"gb\" must be between 0 and 1000000");
+    return wrong(fmt::format("\"{}\" is no repository (owner/name)", out.repo));
+  if (!(gb >= 0) || gb > 1e6) return wrong("\"gb\" must be between 0 and 1000000");
   out.bytes = static_cast<std::uint64_t>(gb * 1e9);
   return out;
 }
 
-Result<CatalogueModel> model_from(const Json& json, const std::string& where) {
-  if (!json.is_object()) return wrong(where, "a model must be an object");
+Result<CatalogueModel> model_from(const Json& json) {
+  if (!json.is_object()) return wrong("a model must be an object");
   CatalogueModel out;
-  BEZEL_TRY(out.names, texts(json, "names", where, true));
+  BEZEL_TRY(out.names, texts(json, "names", true));
   BEZEL_TRY(out.title, json_get<std::string>(json, "title", out.names[0]));
   BEZEL_TRY(out.architecture, json_get<std::string>(json, "architecture", ""));
   BEZEL_TRY(const std::int64_t layers, json_get<std::int64_t>(json, "layers", 0));
-  if (layers < 0 || layers > 10000) return wrong(where, "\"layers\" must be between 0 and 10000");
+  if (layers < 0 || layers > 10000) return wrong("\"layers\" must be between 0 and 10000");
   out.layers = static_cast<int>(layers);
-  BEZEL_TRY(out.automatic, texts(json, "auto", where, true));
+  BEZEL_TRY(out.automatic, texts(json, "auto", true));
   const auto sources = json.find("sources");
   if (sources == json.end() || !sources->is_array() || sources->empty())
-    return wrong(where, "\"sources\" must be a list");
+    return wrong("\"sources\" must be a list");
   for (const Json& one : *sources) {
-    BEZEL_TRY(Source source, source_from(one, where));
+    BEZEL_TRY(Source source, source_from(one));
     out.sources.push_back(std::move(source));
   }
   for (const std::string& tag : out.automatic)
     if (out.source(tag) == nullptr)
-      return wrong(where, fmt::format("\"auto\" names {}, which is no source's tag", tag));
+      return wrong(fmt::format("\"auto\" names {}, which is no source's tag", tag));
   return out;
 }
 
@@ -100,17 +99,25 @@ Result<Catalogue> Catalogue::load() {
 }
 
 Result<Catalogue> Catalogue::parse(const std::string& json, const std::string& where) {
-  auto parsed = parse_json(json, where);
-  if (!parsed) return wrong(where, parsed.error().what);
-  const JsonGuard guard(*parsed);
-  const auto models = parsed->is_object() ? parsed->find("models") : parsed->end();
-  if (!parsed->is_object() || models == parsed->end() || !models->is_array())
-    return wrong(where, "it must be an object with a list \"models\"");
+  auto out = parsed(json, where);
+  if (out) return out;
+  const Error& e = out.error();
+  return Error{
+      Errc::BadFile,
+      fmt::format("this catalogue of models is wrong: {}", e.where == where ? e.what : e.text()),
+      where};
+}
+
+Result<Catalogue> Catalogue::parsed(const std::string& text, const std::string& where) {
+  BEZEL_TRY(Json json, parse_json(text, where));
+  const JsonGuard guard(json);
+  const auto models = json.is_object() ? json.find("models") : json.end();
+  if (models == json.end() || !models->is_array())
+    return wrong("it must be an object with a list \"models\"");
   Catalogue out;
   for (const Json& one : *models) {
-    auto model = model_from(one, where);
-    if (!model) return wrong(where, model.error().what);
-    out.models_.push_back(*std::move(model));
+    BEZEL_TRY(CatalogueModel model, model_from(one));
+    out.models_.push_back(std::move(model));
   }
   return out;
 }

@@ -36,10 +36,11 @@ class Catalogue {
 
   // The model of a short name; `tag` is what its colon leaves over ("gemma4:e2b:q8_0", "e2b:q8_0").
   const CatalogueModel* find(const std::string& name, std::string& tag) const;
-  const std::vector<CatalogueModel>& models() const { return models_; }
   std::string names_text() const;  // "e2b, e4b, ..."
 
  private:
+  static Result<Catalogue> parsed(const std::string& text, const std::string& where);
+
   std::vector<CatalogueModel> models_;
 };
 

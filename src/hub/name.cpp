@@ -29,8 +29,14 @@ bool starts_with(std::string_view text, std::string_view with) {
   return text.substr(0, with.size()) == with;
 }
 
-bool is_file_name(std::string_view text) {
-  return text.size() > 5 && lower(text.substr(text.size() - 5)) == ".gguf";
+// Five digits; -1: something else.
+int part_number(std::string_view text) {
+  int out = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return -1;
+    out = 10 * out + (c - '0');
+  }
+  return text.size() == 5 ? out : -1;
 }
 
 Error no_name(std::string_view text) {
@@ -58,7 +64,7 @@ Result<ModelName> parse_repo(std::string_view text, std::string_view whole) {
   }
   if (!is_repo(text)) return no_name(whole);
   out.repo = text;
-  if (is_file_name(rest)) {
+  if (is_gguf_name(rest)) {
     if (!is_safe_path(rest)) return no_name(whole);
     out.file = rest;
   } else if (!rest.empty()) {
@@ -87,7 +93,7 @@ Result<ModelName> parse_hub_url(std::string_view path, std::string_view whole) {
   if (!is_part(out.revision)) return no_name(whole);
   if (revision == std::string_view::npos || word == "tree") return out;
   out.file = rest.substr(revision + 1);
-  if (!is_safe_path(out.file) || !is_file_name(out.file)) return no_name(whole);
+  if (!is_safe_path(out.file) || !is_gguf_name(out.file)) return no_name(whole);
   return out;
 }
 
@@ -104,7 +110,7 @@ Result<ModelName> parse_url(std::string_view text) {
   const std::string_view clean = text.substr(0, text.find_first_of("?#"));
   out.file = clean.substr(clean.rfind('/') + 1);
   if (path == std::string_view::npos || name.empty() || !is_part(out.file) ||
-      !is_file_name(out.file))
+      !is_gguf_name(out.file))
     return Error{Errc::BadInput, "expected the URL of a .gguf file",
                  std::string(text.substr(0, 200))};
   return out;
@@ -137,7 +143,7 @@ bool means_a_path(std::string_view text) {
   return starts_with(text, "/") || starts_with(text, "./") || starts_with(text, "../") ||
          starts_with(text, "~") || text == "." || text == ".." || text == "-" ||
          (text.find(':') == std::string_view::npos &&
-          (is_file_name(text) ||
+          ((is_gguf_name(text) && text.find('/') != std::string_view::npos) ||
            (text.size() > 12 && text.substr(text.size() - 12) == ".safetensors") ||
            (text.size() > 5 && text.substr(text.size() - 5) == ".json")));
 }
@@ -208,14 +214,35 @@ std::string type_in_name(std::string_view file) {
   return "";
 }
 
+bool is_gguf_name(std::string_view file) {
+  return file.size() > 5 && lower(file.substr(file.size() - 5)) == ".gguf";
+}
+
+std::string Split::name(int n) const {
+  return fmt::format("{}-{:05}-of-{:05}{}", stem, n, count, tail);
+}
+
+std::optional<Split> split_of(std::string_view file) {
+  constexpr std::size_t kEnd = 20;  // "-00001-of-00003.gguf"
+  if (!is_gguf_name(file) || file.size() < kEnd) return std::nullopt;
+  const std::string_view end = file.substr(file.size() - kEnd);
+  Split out;
+  out.part = part_number(end.substr(1, 5));
+  out.count = part_number(end.substr(10, 5));
+  if (end[0] != '-' || end.substr(6, 4) != "-of-" || out.part < 0 || out.count < 0)
+    return std::nullopt;
+  out.stem = file.substr(0, file.size() - kEnd);
+  out.tail = end.substr(15);
+  return out;
+}
+
 bool is_side_file(std::string_view file) {
   const std::string name = lower(file.substr(file.rfind('/') + 1));
   if (name.find("mmproj") != std::string::npos || starts_with(name, "mtp-") ||
       name.find("imatrix") != std::string::npos)
     return true;
-  const std::size_t of = name.rfind("-of-");
-  return of != std::string::npos && of >= 6 && name[of - 6] == '-' &&
-         name.compare(of - 5, 5, "00001") != 0;
+  const auto split = split_of(name);
+  return split && split->part != 1;
 }
 
 }  // namespace bezel::hub

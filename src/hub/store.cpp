@@ -10,14 +10,14 @@
 #include "base/system.h"
 #include "hub/name.h"
 #include "hub/net/pull.h"
+#include "hub/remove.h"
 
 namespace bezel {
 
 Result<std::unique_ptr<ModelStore>> ModelStore::open(const StoreOptions& options) {
-  BEZEL_TRY(hub::Catalogue catalogue, hub::Catalogue::load());
   const bool offline = options.offline || hub::offline_by_environment();
   return std::unique_ptr<ModelStore>(
-      new hub::Store(hub::Places::from_environment(), std::move(catalogue), offline));
+      new hub::Store(hub::Places::from_environment(), hub::Catalogue::load(), offline));
 }
 
 }  // namespace bezel
@@ -53,22 +53,31 @@ std::vector<StoredModel> Store::list() const {
   return out;
 }
 
-Result<FoundModel> Store::find(const std::string& asked) const {
-  const std::string text = meant(asked);
-  const std::vector<LocalModel> all = scan(places_);
-  for (const LocalModel& m : all)
-    if (m.name == text) return FoundModel{m, ""};
+Result<FoundModel> Store::find(const std::string& name) const {
+  const std::vector<LocalModel> here = scan(places_);
+  const std::string text = meant(name);
+  BEZEL_TRY(const Choice found, look(here, text));
+  const StoredModel& model = *found.model;
+  return FoundModel{model, found.why, text != name};
+}
+
+// Among the models that are here; never null.
+Result<Choice> Store::look(const std::vector<LocalModel>& here, const std::string& text) const {
+  for (const LocalModel& m : here)
+    if (m.name == text) return Choice{&m, ""};
   BEZEL_TRY(const ModelName name, parse_name(text));
-  const Choice choice = choose(all, name, catalogue_, free_memory_bytes());
-  if (choice.model != nullptr) return FoundModel{*choice.model, choice.why};
+  const Choice choice =
+      choose(here, name, catalogue_ ? *catalogue_ : Catalogue(), free_memory_bytes());
+  if (choice.model != nullptr) return choice;
+  if (name.kind == ModelName::Kind::Short) BEZEL_DO(catalogue_);
   std::string tag;
-  if (name.kind == ModelName::Kind::Short && catalogue_.find(name.name, tag) == nullptr)
+  if (name.kind == ModelName::Kind::Short && catalogue_->find(name.name, tag) == nullptr)
     return Error{Errc::NotFound,
                  fmt::format("\"{}\" is neither a file or folder nor a model's name; names are {}, "
                              "owner/repo, or one that `bezel list` shows",
-                             asked.substr(0, 100), catalogue_.names_text()),
+                             text.substr(0, 100), catalogue_->names_text()),
                  ""};
-  return not_here(asked);
+  return not_here(text);
 }
 
 Result<Store::Source> Store::source_of(const std::string& asked) const {
@@ -77,12 +86,13 @@ Result<Store::Source> Store::source_of(const std::string& asked) const {
   Source out;
   out.plan.name = text;
   if (name.kind == ModelName::Kind::Short) {
+    BEZEL_DO(catalogue_);
     std::string tag, why;
-    const CatalogueModel* model = catalogue_.find(name.name, tag);
+    const CatalogueModel* model = catalogue_->find(name.name, tag);
     if (model == nullptr)
       return Error{Errc::NotFound,
                    fmt::format("there is no model \"{}\"; names are {}, or owner/repo",
-                               asked.substr(0, 100), catalogue_.names_text()),
+                               asked.substr(0, 100), catalogue_->names_text()),
                    ""};
     const hub::Source* from = nullptr;
     if (tag.empty()) {
@@ -127,7 +137,7 @@ Result<FoundModel> Store::pull(const std::string& name, const PullOptions& optio
                              name.substr(0, 100)),
                  ""};
   BEZEL_TRY(const Pulled pulled, hub::pull(places_, {source.name, free_memory_bytes()}, options));
-  for (const LocalModel& m : scan(places_))
+  for (const StoredModel& m : list())
     if (m.path == pulled.path) return FoundModel{m, pulled.why};
   FoundModel out;  // a file that is no model, or of a kind that is not listed
   out.model.name = out.model.path = pulled.path;
@@ -140,65 +150,15 @@ Result<FoundModel> Store::pull(const std::string& name, const PullOptions& optio
 Status Store::remove(const std::string& name) {
   BEZEL_TRY(Aliases all, aliases());
   if (all.erase(name) > 0) return keep(all);
-  BEZEL_TRY(const FoundModel found, find(name));
   const std::vector<LocalModel> here = scan(places_);
-  for (const LocalModel& m : here) {
-    if (m.path != found.model.path) continue;
-    if (!m.ours)
-      return Error{Errc::BadInput,
-                   fmt::format("{} was not pulled by Bezel ({}); remove it with the tool that it "
-                               "belongs to, or delete {}",
-                               m.name, m.place, m.path),
-                   ""};
-    return remove_files(m, here);
-  }
-  return not_here(name);
-}
-
-// Blobs go only where no other snapshot of the repository links to them.
-Status Store::remove_files(const LocalModel& model, const std::vector<LocalModel>& all) const {
-  std::error_code error;
-  if (model.place == "bezel") {
-    fs::remove_all(fs::path(model.path).parent_path(), error);
-    if (error) return Error{Errc::Io, "cannot remove it: " + error.message(), model.path};
-    return Ok{};
-  }
-  const fs::path folder = fs::path(places_.hub_cache) / repo_folder(model.repo);
-  std::vector<fs::path> links;
-  const bool is_folder = model.file.empty();
-  const std::size_t part = model.path.rfind("-00001-of-");
-  const fs::path parent = is_folder ? fs::path(model.path) : fs::path(model.path).parent_path();
-  for (fs::directory_iterator it(parent, error), end; !error && it != end; it.increment(error)) {
-    const std::string path = it->path().string();
-    const bool is_part = part != std::string::npos && path.size() == model.path.size() &&
-                         path.compare(0, part, model.path, 0, part) == 0;
-    const bool gguf = path.size() > 5 && path.compare(path.size() - 5, 5, ".gguf") == 0;
-    if (is_folder ? !gguf : path == model.path || is_part) links.push_back(it->path());
-  }
-  std::vector<fs::path> blobs;
-  for (const fs::path& link : links) {
-    const fs::path target = fs::read_symlink(link, error);
-    if (!error) blobs.push_back((link.parent_path() / target).lexically_normal());
-    fs::remove(link, error);
-    if (error) return Error{Errc::Io, "cannot remove it: " + error.message(), link.string()};
-  }
-  for (const fs::path& blob : blobs) {
-    bool used = false;
-    for (fs::recursive_directory_iterator it(folder / "snapshots", error), end;
-         !error && it != end && !used; it.increment(error))
-      used = fs::is_symlink(it->path()) && fs::equivalent(it->path(), blob, error);
-    error.clear();
-    const fs::path mark = folder / ".bezel" / blob.filename();
-    if (used || !fs::exists(mark)) continue;
-    fs::remove(blob, error);
-    if (error) return Error{Errc::Io, "cannot remove it: " + error.message(), blob.string()};
-    fs::remove(mark, error);
-  }
-  const auto left = std::count_if(all.begin(), all.end(), [&](const LocalModel& m) {
-    return m.repo == model.repo && m.place == model.place && m.path != model.path;
-  });
-  if (left == 0 && fs::is_empty(folder / "blobs", error)) fs::remove_all(folder, error);
-  return Ok{};
+  BEZEL_TRY(const Choice found, look(here, name));
+  const LocalModel& m = *found.model;
+  if (m.ours) return remove_model(places_, m, here);
+  return Error{Errc::BadInput,
+               fmt::format("{} was not pulled by Bezel ({}); remove it with the tool that it "
+                           "belongs to, or delete {}",
+                           m.name, m.place, m.path),
+               ""};
 }
 
 // ---- aliases

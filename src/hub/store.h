@@ -14,7 +14,7 @@ namespace bezel::hub {
 
 class Store : public ModelStore {
  public:
-  Store(Places places, Catalogue catalogue, bool offline)
+  Store(Places places, Result<Catalogue> catalogue, bool offline)
       : places_(std::move(places)), catalogue_(std::move(catalogue)), offline_(offline) {}
 
   std::vector<StoredModel> list() const override;
@@ -34,10 +34,10 @@ class Store : public ModelStore {
   Result<Aliases> aliases() const;
   Status keep(const Aliases& aliases) const;
   std::string meant(const std::string& name) const;  // without alias
-  Status remove_files(const LocalModel& model, const std::vector<LocalModel>& all) const;
+  Result<Choice> look(const std::vector<LocalModel>& here, const std::string& text) const;
 
   Places places_;
-  Catalogue catalogue_;
+  Result<Catalogue> catalogue_;  // an Error matters only where a short name is asked for
   bool offline_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/fingerprint.h"
+#include "base/progress.h"
 #include "base/scratch.h"
 #include "base/utf8.h"
 
@@ -67,6 +68,9 @@ TEST(Fingerprint, IsFnv1aOfTheBytes) {
   Fingerprint f;
   f.add(&zero, 1);
   EXPECT_EQ(f.value(), expected);
+  Fingerprint text;
+  text.add("foobar");  // a published value of FNV-1a
+  EXPECT_EQ(text.hex(), "85944171f73967e8");
 }
 
 TEST(Fingerprint, SeesTheSignOfZeroAndTheOrder) {
@@ -77,6 +81,12 @@ TEST(Fingerprint, SeesTheSignOfZeroAndTheOrder) {
   fc.add(c, 2);
   EXPECT_NE(fa.value(), fb.value());
   EXPECT_NE(fa.value(), fc.value());
+}
+
+TEST(Progress, TimesHaveHoursWhereTheyNeedThem) {
+  EXPECT_EQ(time_text(59.9), "59 s");
+  EXPECT_EQ(time_text(245), "4:05");
+  EXPECT_EQ(time_text(3723), "1:02:03");
 }
 
 TEST(Scratch, RowsAreAlignedAndFramesGiveBackWhatTheyTook) {

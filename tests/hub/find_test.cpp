@@ -26,11 +26,12 @@ std::unique_ptr<ModelStore> open_store() {
 }
 
 void put_in_cache(const World& w, const std::string& repo, const std::string& file,
-                  const std::string& sum, const std::string& content) {
+                  const std::string& sum, const std::string& content,
+                  const std::string& commit = kCommit, const std::string& ref = "main") {
   const std::string folder = "hf/hub/" + hub::repo_folder(repo);
   w.folder().put(folder + "/blobs/" + sum, content);
-  w.folder().put(folder + "/refs/main", kCommit);
-  const fs::path link = w.folder().file(folder + "/snapshots/" + kCommit + "/" + file);
+  w.folder().put(folder + "/refs/" + ref, commit);
+  const fs::path link = w.folder().file(folder + "/snapshots/" + commit + "/" + file);
   fs::create_directories(link.parent_path());
   fs::create_symlink(
       (file.find('/') == std::string::npos ? "../../blobs/" : "../../../blobs/") + sum, link);
@@ -113,8 +114,10 @@ TEST(HubFind, AFolderOfSafetensorsIsAModelAndOneWithoutWeightsIsNone) {
 TEST(HubFind, HostileStoresLeadNowhere) {
   const World w;
   w.folder().put("secret.gguf", gguf_head("gemma4", 35, "x"));
-  for (const char* digest :
-       {"sha256:../../secret.gguf", "sha256:", "../../secret.gguf", "sha256:AAAA"})
+  w.folder().put("ollama/blobs/sha256-x/y", "");  // what "sha256:x/../../../secret.gguf" needs
+  ASSERT_TRUE(fs::exists(w.folder().file("ollama/blobs/sha256-x/../../../secret.gguf")));
+  for (const char* digest : {"sha256:x/../../../secret.gguf", "sha256:../../secret.gguf",
+                             "sha256:", "../../secret.gguf", "sha256:AAAA"})
     w.folder().put(fmt::format("ollama/manifests/registry.ollama.ai/library/evil/{}",
                                std::hash<std::string>()(digest)),
                    fmt::format(R"({{"layers":[{{"mediaType":"application/vnd.ollama.image.model",
@@ -153,6 +156,122 @@ TEST(HubFind, OnlyOursIsRemovedAndOnlyWhatNobodyElseUses) {
   EXPECT_EQ(store->list()[0].type, "Q8_0");
   EXPECT_FALSE(fs::exists(w.folder().file("hf/hub/models--o--r/blobs/" + kSum)));
   EXPECT_TRUE(fs::exists(w.folder().file("hf/hub/models--o--r/blobs/" + std::string(64, 'c'))));
+}
+
+TEST(HubFind, OfAFolderModelOnlyOurLinksGo) {
+  const World w;
+  const std::string sum[] = {std::string(40, '1'), std::string(64, '2'), std::string(64, '3'),
+                             std::string(40, '4'), std::string(64, '5')};
+  put_in_cache(w, "o/r", "config.json", sum[0], R"({"model_type": "gemma4"})");
+  put_in_cache(w, "o/r", "model.safetensors", sum[1], "weights");
+  put_in_cache(w, "o/r", "R-Q4_0.GGUF", sum[2], gguf_head("gemma4", 35, ""));
+  put_in_cache(w, "o/r", "theirs.json", sum[3], "{}");
+  put_in_cache(w, "o/r", "a-folder/x.safetensors", sum[4], "x");
+  const std::string folder = w.folder().file("hf/hub/models--o--r");
+  for (const int ours : {0, 1, 2}) w.folder().put("hf/hub/models--o--r/.bezel/" + sum[ours], "");
+  ASSERT_TRUE(open_store()->remove("o/r"));
+  for (const int gone : {0, 1}) EXPECT_FALSE(fs::exists(folder + "/blobs/" + sum[gone])) << gone;
+  for (const char* left : {"R-Q4_0.GGUF", "theirs.json", "a-folder/x.safetensors"})
+    EXPECT_TRUE(fs::exists(folder + "/snapshots/" + kCommit + "/" + left)) << left;
+  for (const char* gone : {"config.json", "model.safetensors"})
+    EXPECT_FALSE(fs::is_symlink(folder + "/snapshots/" + kCommit + "/" + gone)) << gone;
+  ASSERT_EQ(open_store()->list().size(), 1U);
+  ASSERT_TRUE(open_store()->remove("o/r:R-Q4_0.GGUF"));
+  EXPECT_TRUE(fs::exists(folder + "/blobs/" + sum[3]));
+}
+
+TEST(HubFind, ABlobThatAnotherNameLeadsToStays) {
+  const World w;
+  const std::string other(40, 'f');
+  put_in_cache(w, "o/r", "r-Q4_0.gguf", kSum, gguf_head("gemma4", 35, ""));
+  put_in_cache(w, "o/r", "old-Q4_0.gguf", kSum, gguf_head("gemma4", 35, ""), other, "v1");
+  w.folder().put("hf/hub/models--o--r/.bezel/" + kSum, "");
+  ASSERT_TRUE(open_store()->remove("o/r:r-Q4_0.gguf"));
+  ASSERT_EQ(open_store()->list().size(), 1U);
+  EXPECT_TRUE(fs::exists(w.folder().file("hf/hub/models--o--r/blobs/" + kSum)));
+  ASSERT_TRUE(open_store()->remove(open_store()->list()[0].name));
+  EXPECT_FALSE(fs::exists(w.folder().file("hf/hub/models--o--r")));
+}
+
+TEST(HubFind, ARevisionIsTheOneThatWasAskedFor) {
+  const World w;
+  const std::string old(40, 'f');
+  put_in_cache(w, "o/r", "r-Q4_0.gguf", std::string(64, 'c'), gguf_head("gemma4", 35, "", 5000),
+               old, "v1");
+  EXPECT_EQ(open_store()->find("o/r")->model.path.find(kCommit), std::string::npos);
+  put_in_cache(w, "o/r", "r-Q4_0.gguf", kSum, gguf_head("gemma4", 35, ""));
+  const auto commit_of = [](const std::string& name) {
+    const auto found = open_store()->find(name);
+    return found ? fs::path(found->model.path).parent_path().filename().string() : "none";
+  };
+  EXPECT_EQ(commit_of("o/r"), kCommit);  // main's, though the other is larger
+  EXPECT_EQ(commit_of("o/r:q4_0"), kCommit);
+  EXPECT_EQ(commit_of("e2b"), kCommit);
+  EXPECT_EQ(commit_of("o/r@v1"), old);
+  EXPECT_EQ(commit_of("o/r@v1:r-Q4_0.gguf"), old);
+  EXPECT_EQ(commit_of("o/r@" + old), old);
+  EXPECT_EQ(commit_of("o/r@v2"), "none");
+  EXPECT_EQ(commit_of("o/r@" + std::string(40, 'e')), "none");
+  const auto models = open_store()->list();
+  ASSERT_EQ(models.size(), 2U);
+  for (const StoredModel& m : models) EXPECT_EQ(open_store()->find(m.name)->model.path, m.path);
+  // The same contents in both commits are one model, of both revisions.
+  put_in_cache(w, "o/same", "s.gguf", kSum, gguf_head("gemma4", 42, ""));
+  put_in_cache(w, "o/same", "s.gguf", kSum, gguf_head("gemma4", 42, ""), old, "v1");
+  EXPECT_NE(commit_of("o/same@v1"), "none");
+  EXPECT_NE(commit_of("o/same"), "none");
+  w.folder().put("hf/hub/models--o--same/.bezel/" + kSum, "");
+  ASSERT_TRUE(open_store()->remove("o/same"));
+  EXPECT_FALSE(fs::exists(w.folder().file("hf/hub/models--o--same")));
+}
+
+TEST(HubFind, AUrlFindsOnlyWhatCameFromIt) {
+  const World w;
+  const std::string mine = "own/url/0123456789abcdef/", other = "own/url/fedcba9876543210/";
+  w.folder().put(mine + "model.gguf", gguf_head("gemma4", 35, ""));
+  w.folder().put(mine + "url", "https://a.org/model.gguf");
+  EXPECT_TRUE(open_store()->find("https://a.org/model.gguf"));
+  EXPECT_FALSE(open_store()->find("https://b.org/model.gguf"));
+  EXPECT_FALSE(open_store()->remove("https://b.org/model.gguf"));
+  w.folder().put(other + "model.gguf", gguf_head("gemma4", 42, ""));
+  w.folder().put(other + "url", "https://b.org/model.gguf");
+  EXPECT_EQ(open_store()->find("https://b.org/model.gguf")->model.layers, 42);
+  const auto models = open_store()->list();
+  ASSERT_EQ(models.size(), 2U);
+  for (const StoredModel& m : models) EXPECT_EQ(open_store()->find(m.name)->model.path, m.path);
+  ASSERT_TRUE(open_store()->remove("https://b.org/model.gguf"));
+  EXPECT_FALSE(fs::exists(w.folder().file(other)));
+  EXPECT_TRUE(fs::exists(w.folder().file(mine + "model.gguf")));
+}
+
+TEST(HubFind, OnlyWhatAPullByUrlPutThereIsRemoved) {
+  const World w;
+  w.folder().put("own/url/x.gguf", gguf_head("gemma4", 35, ""));
+  w.folder().put("own/url/0123456789abcdef/y.gguf", gguf_head("gemma4", 42, ""));
+  w.folder().put("own/url/0123456789abcdef/notes", "not ours");
+  EXPECT_FALSE(open_store()->remove("x.gguf"));
+  ASSERT_TRUE(open_store()->remove("y.gguf"));
+  EXPECT_TRUE(fs::exists(w.folder().file("own/url/x.gguf")));
+  EXPECT_TRUE(fs::exists(w.folder().file("own/url/0123456789abcdef/notes")));
+  EXPECT_FALSE(fs::exists(w.folder().file("own/url/0123456789abcdef/y.gguf")));
+}
+
+TEST(HubFind, ABrokenCatalogueStopsOnlyShortNames) {
+  const World w;
+  w.set("BEZEL_CATALOGUE", w.folder().put("c.json", "[]"));
+  w.folder().put("own/x-it.gguf", gguf_head("gemma4", 35, ""));
+  put_in_cache(w, "o/r", "r-Q4_0.gguf", kSum, gguf_head("gemma4", 35, ""));
+  w.folder().put("hf/hub/models--o--r/.bezel/" + kSum, "");
+  const auto store = open_store();
+  ASSERT_TRUE(store);
+  EXPECT_EQ(store->list().size(), 2U);
+  EXPECT_TRUE(store->find("x-it.gguf"));
+  EXPECT_TRUE(store->remove("o/r:q4_0"));
+  for (const auto& found : {store->find("e2b"), store->find("nothing")}) {
+    ASSERT_FALSE(found);
+    EXPECT_NE(found.error().what.find("catalogue of models is wrong"), std::string::npos);
+  }
+  EXPECT_FALSE(store->plan("e2b"));
 }
 
 TEST(HubFind, AnAliasIsAnotherNameAndIsRemovedAlone) {

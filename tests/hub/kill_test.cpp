@@ -13,6 +13,15 @@ namespace {
 
 const std::string kRepo = "o/gemma-4-E2B-it-GGUF";
 
+// Links count, too.
+std::string names_in(const World& world, const std::string& folder) {
+  std::string out;
+  std::error_code error;
+  for (const auto& e : std::filesystem::directory_iterator(world.folder().file(folder), error))
+    out += e.path().filename().string() + " ";
+  return out;
+}
+
 TEST(HubKill, APullKilledAtRandomMomentsEndsInTheRightFile) {
   const int kills = ::getenv("BEZEL_LONG") != nullptr ? 100 : 15;
   TestHub hub;
@@ -44,6 +53,10 @@ TEST(HubKill, APullKilledAtRandomMomentsEndsInTheRightFile) {
       ASSERT_TRUE(*read_file(ran.out.substr(0, ran.out.find('\n')), 1U << 30U) == content);
       for (const std::string& file : world.files())
         EXPECT_EQ(file.find(".bezel."), std::string::npos) << file;
+      const std::string folder = "hf/hub/models--o--gemma-4-E2B-it-GGUF/";
+      EXPECT_EQ(names_in(world, folder + "snapshots/" + TestHub::kCommit), "x-Q4_0.gguf ");
+      EXPECT_EQ(names_in(world, folder + "refs"), "main ");
+      EXPECT_EQ(names_in(world, folder + "blobs"), sha256_of(content) + " ");
       break;
     }
   }
@@ -73,6 +86,20 @@ TEST(HubProgram, NamesThatLeadNowhereAreOneSentenceForEveryCommand) {
   EXPECT_TRUE(world.files().empty());
 }
 
+TEST(HubProgram, EveryNameThatListPrintsOpensTheModel) {
+  const World world;
+  const auto model = read_file(std::string(BEZEL_FIXTURES) + "/text/e2b/model.gguf", 1U << 26U);
+  ASSERT_TRUE(model);
+  for (const char* name : {"plain.gguf", "with two words.gguf", "(odd)+name.gguf"}) {
+    world.folder().put(std::string("own/") + name, *model);
+    EXPECT_TRUE(has(output_of({"list"}), name));
+    EXPECT_TRUE(has(output_of({"show", name, "--offline"}), "gemma4")) << name;
+  }
+  EXPECT_TRUE(has(complaint({"show", "other.gguf"}), "neither a file or folder nor a model's"));
+  EXPECT_TRUE(has(complaint({"show", "two other words.gguf"}), "no such file"));
+  EXPECT_TRUE(has(complaint({"show", "folder/other.gguf"}), "no such file"));
+}
+
 TEST(HubProgram, PullListUseAndRemove) {
   const World world;
   TestHub hub;
@@ -85,6 +112,11 @@ TEST(HubProgram, PullListUseAndRemove) {
   EXPECT_TRUE(has(output_of({"list"}), "o/small:small-F32.gguf"));
   EXPECT_TRUE(has(output_of({"show", "o/small", "--offline"}), "gemma4"));
   EXPECT_TRUE(has(complaint({"rm", "o/small"}), "--yes"));
+  world.folder().put("own/aliases.json", R"({"mine": "o/small:small-F32.gguf"})");
+  EXPECT_TRUE(has(output_of({"show", "mine", "--offline"}), "gemma4"));
+  EXPECT_EQ(bezel({"rm", "mine"}).status, 0) << "an alias goes alone, and without a question";
+  EXPECT_TRUE(has(output_of({"list"}), "o/small:small-F32.gguf"));
+  EXPECT_FALSE(has(world.folder().get("own/aliases.json"), "mine"));
   EXPECT_EQ(bezel({"rm", "o/small", "--yes"}).status, 0);
   EXPECT_FALSE(has(output_of({"list"}), "o/small"));
   EXPECT_TRUE(has(complaint({"pull", "o/small", "--offline"}), "no connection is allowed"));

@@ -91,6 +91,15 @@ TEST(HubNames, ATagIsAWordOfItsOwn) {
   EXPECT_TRUE(hub::is_side_file("mmproj-x-Q8_0.gguf"));
   EXPECT_TRUE(hub::is_side_file("x-00002-of-00003.gguf"));
   EXPECT_FALSE(hub::is_side_file("x-00001-of-00003.gguf"));
+  EXPECT_TRUE(hub::is_side_file("sub/X-00002-of-00003.GGUF"));
+  EXPECT_FALSE(hub::is_side_file("1-of-2.gguf"));
+}
+
+TEST(HubNames, AFileNameWithoutAFolderMayBeOneThatListShows) {
+  for (const char* path : {"/x", "./x.gguf", "../x", "~/x", "folder/x.gguf", "-", "x.safetensors"})
+    EXPECT_TRUE(hub::means_a_path(path)) << path;
+  for (const char* name : {"x.gguf", "X.GGUF", "e2b", "o/r:x.gguf"})
+    EXPECT_FALSE(hub::means_a_path(name)) << name;
 }
 
 TEST(HubCatalogue, TheBuiltInOneHasTheWholeFamily) {
@@ -137,14 +146,27 @@ TEST(HubCatalogue, AnotherFileTakesItsPlaceAndIsCheckedStrictly) {
   ASSERT_TRUE(good) << good.error().text();
   EXPECT_NE(good->find("mine", tag), nullptr);
   EXPECT_EQ(good->find("e2b", tag), nullptr);
-  for (
-      const char* json :
-      {"", "[]", "{}", R"({"models": 1})", R"({"models": [1]})", R"({"models": [{"names": []}]})",
-       R"({"models": [{"names": ["x"], "auto": ["q"], "sources": []}]})",
-       R"({"models": [{"names": ["x"], "auto": ["q"], "sources": [{"tag": "z", "repo": "a/b"}]}]})",
-       R"({"models": [{"names": ["x"], "auto": ["q"], "sources": [{"tag": "q", "repo": "../b"}]}]})",
-       R"({"models": [{"names": ["x"], "auto": ["q"], "sources": [{"tag": "q", "repo": "a/b", "gb": -1}]}]})"})
-    EXPECT_FALSE(load(json)) << json;
+  const auto refused = [&](const std::string& json, const std::string& why) {
+    const auto catalogue = load(json);
+    ASSERT_FALSE(catalogue) << json;
+    const std::string text = catalogue.error().text(), begin = "this catalogue of models is wrong";
+    EXPECT_NE(text.find(why), std::string::npos) << text;
+    EXPECT_NE(text.find(begin), std::string::npos) << text;
+    EXPECT_EQ(text.find(begin), text.rfind(begin)) << text;
+    EXPECT_EQ(catalogue.error().where, world.folder().file("c.json"));
+  };
+  const auto one = [](const std::string& sources) {
+    return R"({"models": [{"names": ["x"], "auto": ["q"], "sources": [)" + sources + "]}]}";
+  };
+  for (const char* json : {"[]", "{}", R"({"models": 1})"}) refused(json, "a list \"models\"");
+  refused("", "JSON");
+  refused(R"({"models": [1]})", "a model must be an object");
+  refused(R"({"models": [{"names": []}]})", "\"names\" is empty");
+  refused(R"({"models": [{"names": ["x"], "layers": "many"}]})", "layers");
+  refused(one(""), "\"sources\" must be a list");
+  refused(one(R"({"tag": "z", "repo": "a/b"})"), "no source's tag");
+  refused(one(R"({"tag": "q", "repo": "../b"})"), "\"../b\" is no repository");
+  refused(one(R"({"tag": "q", "repo": "a/b", "gb": -1})"), "\"gb\" must be between");
 }
 
 }  // namespace

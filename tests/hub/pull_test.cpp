@@ -17,6 +17,7 @@ namespace bezel {
 namespace {
 
 namespace fs = std::filesystem;
+using hub::ModelName;
 using hub::Pulled;
 using test::HubReply;
 using test::HubRequest;
@@ -24,6 +25,7 @@ using test::TestHub;
 using test::World;
 
 constexpr std::size_t kPart = 64U << 10U;
+constexpr int kForever = 1 << 20;
 const std::string kRepo = "o/gemma-4-E2B-it-GGUF";
 const std::string kFile = "gemma-4-E2B-it-Q4_0.gguf";
 
@@ -83,6 +85,44 @@ class HubPull : public testing::Test {
     });
   }
 
+  void complaint_by_url(const std::string& part, const std::string& url) const {
+    const auto pulled = pull(url);
+    ASSERT_FALSE(pulled) << part;
+    EXPECT_NE(pulled.error().text().find(part), std::string::npos) << pulled.error().text();
+  }
+  // Every redirect has a signature of its own, which is good for so many parts.
+  void sign_anew(int parts) {
+    const auto last = std::make_shared<std::atomic<int>>(0);
+    const auto left = std::make_shared<std::atomic<int>>(0);
+    hub_.set_trouble([=](const HubRequest& r, HubReply& reply) {
+      for (auto& [name, value] : reply.headers)
+        if (!r.cdn && name == "Location") {
+          value += fmt::format("{}", ++*last);
+          *left = parts;
+        }
+      if (!r.cdn || r.method == "HEAD") return;
+      if (r.path.find(fmt::format("signature=x{}", last->load())) == std::string::npos ||
+          (*left)-- <= 0)
+        reply = {403, {}, "expired", -1, std::string::npos};
+    });
+  }
+  // Ends a pull half-way; the bytes that the second server has sent until now.
+  std::size_t pull_half(const std::string& name) {
+    tuning_.part_bytes = 8U << 10U;
+    std::atomic<bool> stop{false};
+    PullOptions options;
+    options.cancel = &stop;
+    options.on_progress = [&](const PullProgress& p) {
+      if (p.done > content_.size() / 2) stop = true;
+    };
+    hub_.set_bytes_per_second(1 << 20);
+    const auto first = pull(name, options);
+    EXPECT_FALSE(first);
+    EXPECT_TRUE(first || first.error().code == Errc::Cancelled);
+    hub_.set_bytes_per_second(0);
+    return hub_.cdn_bytes();
+  }
+
   World world_;
   TestHub hub_;
   std::string content_;
@@ -106,9 +146,13 @@ TEST_F(HubPull, AFileLandsInTheLayoutOfTheHubsOwnTools) {
 }
 
 TEST_F(HubPull, WhatIsHereCostsNothing) {
-  expect_right(pull(kRepo));
+  const auto first = pull(kRepo);
+  expect_right(first);
+  EXPECT_NE(first->why.find("checksum"), std::string::npos) << first->why;
   const std::size_t bytes = hub_.cdn_bytes();
-  expect_right(pull(kRepo + ":" + kFile));
+  const auto again = pull(kRepo + ":" + kFile);
+  expect_right(again);
+  EXPECT_EQ(again->why.find("checksum"), std::string::npos) << again->why;
   EXPECT_EQ(hub_.cdn_bytes(), bytes);
 }
 
@@ -231,19 +275,7 @@ TEST_F(HubPull, EveryConnectionCutAfterAFewBytesStillEndsWell) {
 }
 
 TEST_F(HubPull, ALaterPullGoesOnFromAnEarlierOne) {
-  tuning_.part_bytes = 8U << 10U;
-  std::atomic<bool> stop{false};
-  PullOptions options;
-  options.cancel = &stop;
-  options.on_progress = [&](const PullProgress& p) {
-    if (p.done > content_.size() / 2) stop = true;
-  };
-  hub_.set_bytes_per_second(1 << 20);
-  const auto first = pull(kRepo, options);
-  ASSERT_FALSE(first);
-  EXPECT_EQ(first.error().code, Errc::Cancelled);
-  const std::size_t before = hub_.cdn_bytes();
-  hub_.set_bytes_per_second(0);
+  const std::size_t before = pull_half(kRepo);
   expect_right(pull(kRepo));
   EXPECT_LT(hub_.cdn_bytes() - before, content_.size() * 3 / 4);
 }
@@ -288,7 +320,7 @@ TEST_F(HubPull, WrongLengthsAreOneSentence) {
   complaint("failed");
   hub_.set_trouble([](const HubRequest& r, HubReply& reply) {
     for (auto& [name, value] : reply.headers)
-      if (!r.cdn && name == "X-Linked-Size") value = "5";
+      if (!r.cdn && name == "X-Linked-Size") value.assign(1, '5');
   });
   complaint("two different lengths");
   hub_.set_trouble([](const HubRequest& r, HubReply& reply) {
@@ -334,8 +366,8 @@ TEST_F(HubPull, AnswersThatAreNoneAreOneSentence) {
     hub_.set_trouble([=](const HubRequest& r, HubReply& reply) {
       if (!r.cdn) reply = {200, {}, body, -1, std::string::npos};
     });
-    EXPECT_FALSE(pull(kRepo)) << body;
-    EXPECT_TRUE(world_.files().empty());
+    complaint("the hub's answer about", kRepo);
+    EXPECT_TRUE(world_.files().empty()) << body;
   }
 }
 
@@ -429,7 +461,91 @@ TEST_F(HubPull, AUrlLandsInOurOwnFolder) {
   const auto found = (*ModelStore::open({}))->find(kFile);
   ASSERT_TRUE(found);
   EXPECT_TRUE(found->model.ours);
-  EXPECT_FALSE(pull(hub_.url() + "/nothing/here.gguf"));
+  complaint_by_url("status 401", hub_.url() + "/nothing/here.gguf");
+  EXPECT_TRUE((*ModelStore::open({}))->find(url));
+  EXPECT_FALSE((*ModelStore::open({}))->find(hub_.cdn_url() + "/another/" + kFile));
+  ASSERT_TRUE((*ModelStore::open({}))->remove(url));
+  for (const std::string& file : world_.files()) ADD_FAILURE() << file;
+}
+
+TEST_F(HubPull, AUrlBehindSignedRedirectsIsResumed) {
+  sign_anew(kForever);
+  const std::string url = hub_.url() + "/" + kRepo + "/resolve/main/" + kFile;
+  const std::size_t before = pull_half(url);
+  const auto pulled = pull(url);
+  ASSERT_TRUE(pulled) << pulled.error().text();
+  EXPECT_EQ(*read_file(pulled->path, 1U << 30U), content_);
+  EXPECT_LT(hub_.cdn_bytes() - before, content_.size() * 3 / 4);
+}
+
+TEST_F(HubPull, ASignatureOfAUrlThatRunsOutIsAskedForAnew) {
+  sign_anew(2);
+  const auto pulled = pull(hub_.url() + "/" + kRepo + "/resolve/main/" + kFile);
+  ASSERT_TRUE(pulled) << pulled.error().text();
+  EXPECT_EQ(*read_file(pulled->path, 1U << 30U), content_);
+}
+
+TEST_F(HubPull, AFileThatHasChangedBehindItsUrlBeginsAnew) {
+  const std::string url = hub_.url() + "/" + kRepo + "/resolve/main/" + kFile;
+  (void)pull_half(url);
+  for (char& c : content_) c = static_cast<char>(c ^ 1);
+  hub_.add(kRepo, kFile, {content_});
+  hub_.set_trouble([](const HubRequest& r, HubReply& reply) {
+    for (auto& [name, value] : reply.headers)
+      if (r.cdn && name == "ETag") value = "\"the second\"";
+  });
+  const auto pulled = pull(url);
+  ASSERT_TRUE(pulled) << pulled.error().text();
+  EXPECT_EQ(*read_file(pulled->path, 1U << 30U), content_);
+}
+
+TEST_F(HubPull, RefusalsBehindAUrlAreNamed) {
+  const std::string url = hub_.url() + "/" + kRepo + "/resolve/main/" + kFile;
+  for (const int status : {403, 404}) {
+    hub_.set_trouble([status](const HubRequest& r, HubReply& reply) {
+      if (r.cdn) reply = {status, {}, "", -1, std::string::npos};
+    });
+    complaint_by_url(fmt::format("status {}", status), url);
+  }
+  world_.set("HF_TOKEN", "a\r\nX-Evil: 1");
+  const std::size_t before = hub_.n_requests();
+  complaint_by_url("HF_TOKEN", url);
+  EXPECT_EQ(hub_.n_requests(), before);
+}
+
+TEST_F(HubPull, CertificatesAreThoseThatCurlsVariablesName) {
+  world_.set("HF_ENDPOINT", fmt::format("https{}", hub_.url().substr(4)));
+  for (const char* name : {"CURL_CA_BUNDLE", "SSL_CERT_FILE"}) {
+    world_.set(name, "/nowhere/certificates");
+    complaint("CURL_CA_BUNDLE");
+    ::unsetenv(name);
+  }
+}
+
+TEST_F(HubPull, WhatAKilledPullLeftBesideTheBlobsGoesWithTime) {
+  const std::string folder = "hf/hub/" + hub::repo_folder(kRepo) + "/.bezel/";
+  world_.folder().put(folder + "tmp-1-1", "");
+  world_.folder().put(folder + "tmp-1-2", "");
+  fs::last_write_time(world_.folder().file(folder + "tmp-1-1"),
+                      fs::file_time_type::clock::now() - std::chrono::hours(48));
+  expect_right(pull(kRepo));
+  EXPECT_FALSE(is_file(world_.folder().file(folder + "tmp-1-1")));
+  EXPECT_TRUE(is_file(world_.folder().file(folder + "tmp-1-2"))) << "another pull may be at it";
+}
+
+TEST_F(HubPull, ASplitModelIsMeasuredWhole) {
+  hub::RepoInfo info{TestHub::kCommit, {}};
+  for (const int part : {1, 2, 3})
+    info.files.push_back({fmt::format("x-Q8_0-{:05}-of-00003.gguf", part), 3'000'000'000, "", ""});
+  info.files.push_back({"x-Q4_0.gguf", 3'500'000'000, "", ""});
+  const ModelName name = *hub::parse_name("o/r");
+  const auto last = [&](std::uint64_t memory) {
+    const auto files = hub::choose_files(info, name, memory);
+    return files ? files->back().path : files.error().text();
+  };
+  EXPECT_EQ(last(8'000'000'000), "x-Q4_0.gguf");
+  EXPECT_EQ(last(5'000'000'000), "x-Q4_0.gguf") << "the smallest";
+  EXPECT_EQ(last(18'000'000'000), "x-Q8_0-00001-of-00003.gguf");
 }
 
 TEST_F(HubPull, ProgressEndsAtTheWholeAndNeverExceedsIt) {

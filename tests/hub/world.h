@@ -52,7 +52,8 @@ class World {
     for (const char* name :
          {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_TOKEN",
           "HUGGING_FACE_HUB_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "HF_HUB_OFFLINE",
-          "TRANSFORMERS_OFFLINE", "BEZEL_CATALOGUE"})
+          "TRANSFORMERS_OFFLINE", "BEZEL_CATALOGUE", "CURL_CA_BUNDLE", "SSL_CERT_FILE",
+          "SSL_CERT_DIR"})
       ::unsetenv(name);
   }
   void set(const char* name, const std::string& value) const { ::setenv(name, value.c_str(), 1); }

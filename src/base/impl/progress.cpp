@@ -1,6 +1,7 @@
 #include "base/progress.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@ namespace bezel {
 namespace {
 constexpr std::chrono::milliseconds kRedraw{100};
 constexpr int kBarWidth = 24;
+}  // namespace
 
 std::string time_text(double seconds) {
   const auto s = static_cast<long>(std::min(seconds, 359999.0));
@@ -18,7 +20,17 @@ std::string time_text(double seconds) {
   if (s < 3600) return fmt::format("{}:{:02}", s / 60, s % 60);
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
-}  // namespace
+
+void draw_line(const std::string& line) {
+  winsize size{};
+  std::size_t most = 80;
+  if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) most = size.ws_col;
+  std::size_t end = 0;  // a code point takes a column
+  for (std::size_t columns = 0; end < line.size(); ++end)
+    if ((static_cast<unsigned char>(line[end]) & 0xC0U) != 0x80 && ++columns >= most) break;
+  std::fprintf(stderr, "\r\033[K%.*s", static_cast<int>(end), line.c_str());
+  std::fflush(stderr);
+}
 
 Progress::Progress(std::string what, std::string unit, std::uint64_t total)
     : what_(std::move(what)),
@@ -29,7 +41,7 @@ Progress::Progress(std::string what, std::string unit, std::uint64_t total)
       last_(start_) {}
 
 Progress::~Progress() {
-  if (drawn_) std::fputs("\r\033[K", stderr);
+  if (drawn_) draw_line("");
 }
 
 void Progress::update(std::uint64_t done) {
@@ -51,8 +63,7 @@ void Progress::update(std::uint64_t done) {
         fmt::format("{} [{}{}] {:3.0f} %, {:.1f} {}/s, {} left", what_, std::string(full, '#'),
                     std::string(kBarWidth - full, '.'), 100 * share, rate, unit_, time_text(left));
   }
-  std::fprintf(stderr, "\r\033[K%s", line.c_str());
-  std::fflush(stderr);
+  draw_line(line);
 }
 
 }  // namespace bezel

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
 
 #include "base/file.h"
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kDeepest = 4;                 // folders below a snapshot or a model folder
+constexpr int kDeepest = 4;                 // folders below the one that is looked through
 constexpr std::size_t kMostFiles = 20'000;  // of one place
 
 // Names in a folder, sorted; nothing when it cannot be read.
@@ -50,22 +51,17 @@ std::uint64_t size_of(const std::string& path) {
   return error ? 0 : static_cast<std::uint64_t>(size);
 }
 
-bool is_gguf_name(const std::string& name) {
-  return name.size() > 5 && lower(name.substr(name.size() - 5)) == ".gguf";
-}
-
 // Of a split model, the bytes of all parts that lie beside the first.
 std::uint64_t size_with_parts(const std::string& path) {
-  const std::size_t of = path.rfind("-00001-of-");
   std::uint64_t sum = size_of(path);
-  if (of == std::string::npos) return sum;
+  const auto split = split_of(path);
+  if (!split) return sum;
   const fs::path folder = fs::path(path).parent_path();
-  const std::string stem = fs::path(path.substr(0, of)).filename().string(),
-                    tail = path.substr(of + 6);
-  for (const std::string& name : names_in(folder.string()))
-    if (name.rfind(stem, 0) == 0 && folder / name != fs::path(path) &&
-        name.size() == stem.size() + 6 + tail.size() && name.substr(stem.size() + 6) == tail)
-      sum += size_of((folder / name).string());
+  for (const std::string& name : names_in(folder.string())) {
+    const std::string other = (folder / name).string();
+    const auto part = split_of(other);
+    if (part && part->same_model(*split) && part->part != split->part) sum += size_of(other);
+  }
   return sum;
 }
 
@@ -86,39 +82,65 @@ void fill(LocalModel& m, const Peek& peek, const std::string& file_name) {
 
 // ---- the Hugging Face cache
 
-void add_snapshot(const std::string& folder, const std::string& repo, const std::string& commit,
-                  std::set<std::string>& seen, std::vector<LocalModel>& out) {
-  const std::string root = folder + "/snapshots/" + commit;
+// One repository of it, while its snapshots are looked through, main's first.
+struct CachedModels {
+  std::string folder, repo;
+  std::map<std::string, std::vector<std::string>> refs;  // by commit
+  std::map<std::string, std::size_t> seen;               // contents and name: where in the list
+  std::set<std::string> names;                           // given until now
+};
+
+// Whether Bezel pulled what a link leads to.
+bool is_ours(const CachedModels& models, const std::string& link) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(link, error);
+  return !error && is_file(models.folder + "/.bezel/" + target.filename().string());
+}
+
+// "owner/repo:file", with "@commit" where that is taken.
+std::string cached_name(CachedModels& models, const std::string& commit, const std::string& file) {
+  const std::string end = file.empty() ? "" : ":" + file;
+  std::string name = models.repo + end;
+  if (models.names.insert(name).second) return name;
+  return fmt::format("{}@{}{}", models.repo, commit, end);
+}
+
+void add_snapshot(CachedModels& models, const std::string& commit, bool current,
+                  std::vector<LocalModel>& out) {
+  const std::string root = models.folder + "/snapshots/" + commit;
   LocalModel m;
   m.place = "hugging face";
-  m.repo = repo;
-  m.commit = commit;
-  const auto ours = [&](const std::string& path) {
-    std::error_code error;
-    const fs::path target = fs::read_symlink(path, error);
-    return !error && is_file(folder + "/.bezel/" + target.filename().string());
-  };
+  m.repo = models.repo;
+  m.revisions = models.refs[commit];
+  m.revisions.push_back(commit);
+  m.current = current;
   each_file(root, kDeepest, [&](const std::string& file) {
     if (!is_gguf_name(file) || is_side_file(file) || !is_file(root + "/" + file)) return;
     std::error_code error;
     const fs::path real = fs::canonical(root + "/" + file, error);
-    if (error || !seen.insert(real.string() + "\n" + file).second) return;
+    if (error) return;
+    const auto [at, is_new] = models.seen.emplace(real.string() + "\n" + file, out.size());
+    if (!is_new) {
+      auto& all = out[at->second].revisions;
+      all.insert(all.end(), m.revisions.begin(), m.revisions.end());
+      return;
+    }
     LocalModel one = m;
     one.file = file;
-    one.name = fmt::format("{}:{}", repo, file);
+    one.name = cached_name(models, commit, file);
     one.path = root + "/" + file;
     one.bytes = size_with_parts(one.path);
-    one.ours = ours(one.path);
+    one.ours = is_ours(models, one.path);
     fill(one, peek_file(one.path), file);
     out.push_back(std::move(one));
   });
   const Peek peek = peek_folder(root);
   if (!peek.is_model) return;
-  m.name = repo;
+  m.name = cached_name(models, commit, "");
   m.path = root;
-  m.ours = ours(root + "/config.json");
+  m.ours = is_ours(models, root + "/config.json");
   for (const std::string& name : names_in(root)) m.bytes += size_of(root + "/" + name);
-  fill(m, peek, repo);
+  fill(m, peek, models.repo);
   out.push_back(std::move(m));
 }
 
@@ -127,15 +149,24 @@ void scan_hub_cache(const std::string& cache, std::vector<LocalModel>& out) {
     if (name.rfind("models--", 0) != 0) continue;
     const std::size_t dash = name.find("--", 8);
     if (dash == std::string::npos) continue;
-    const std::string repo = name.substr(8, dash - 8) + "/" + name.substr(dash + 2);
-    if (!is_repo(repo)) continue;
-    const std::string folder = cache + "/" + name;
-    std::vector<std::string> commits = names_in(folder + "/snapshots", 1000);
-    const auto main = read_file(folder + "/refs/main", 100);
-    std::stable_partition(commits.begin(), commits.end(),
-                          [&](const std::string& c) { return main && *main == c; });
-    std::set<std::string> seen;
-    for (const std::string& commit : commits) add_snapshot(folder, repo, commit, seen, out);
+    CachedModels models;
+    models.repo = name.substr(8, dash - 8) + "/" + name.substr(dash + 2);
+    if (!is_repo(models.repo)) continue;
+    models.folder = cache + "/" + name;
+    const std::string refs = models.folder + "/refs";
+    std::string main;
+    each_file(refs, kDeepest, [&](const std::string& ref) {
+      const auto commit = read_file(refs + "/" + ref, 100);
+      if (!commit) return;
+      models.refs[*commit].push_back(ref);
+      if (ref == "main") main = *commit;
+    });
+    std::vector<std::string> commits = names_in(models.folder + "/snapshots", 1000);
+    const auto others = std::stable_partition(commits.begin(), commits.end(),
+                                              [&](const auto& c) { return c == main; });
+    const bool main_here = others != commits.begin();
+    for (const std::string& commit : commits)
+      add_snapshot(models, commit, !main_here || commit == main, out);
   }
 }
 
@@ -215,10 +246,37 @@ void scan_files(const std::string& folder, const char* place, int deepest,
   });
 }
 
+// Bezel's own folder: what a user put there, and url/HASH/ with a file and the URL that it came
+// from.
+void scan_own(const std::string& own, std::vector<LocalModel>& out) {
+  const std::size_t first = out.size();
+  scan_files(own, "bezel", 0, out);
+  const std::size_t by_url = out.size();
+  scan_files(own + "/url", "bezel", 2, out);
+  for (std::size_t i = first; i < out.size(); ++i) {
+    LocalModel& m = out[i];
+    m.repo.clear();
+    m.name = m.file;
+    if (i < by_url) continue;
+    const fs::path folder = fs::path(m.path).parent_path();
+    m.ours = is_hex(folder.filename().string(), 16) && folder.parent_path() == own + "/url";
+    const auto url = read_file((folder / "url").string(), 4096);
+    if (m.ours && url) m.url = *url;
+    const bool taken = std::any_of(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(i),
+                                   [&](const LocalModel& o) { return o.name == m.file; });
+    if (taken && !m.url.empty()) m.name = m.url;
+  }
+}
+
 // ---- choosing
 
 bool fits(const LocalModel& m, const CatalogueModel& wanted) {
   return m.architecture == wanted.architecture && m.layers == wanted.layers;
+}
+
+bool is_of(const LocalModel& m, const std::string& revision) {
+  return revision == "main" ||
+         std::find(m.revisions.begin(), m.revisions.end(), revision) != m.revisions.end();
 }
 
 bool fits_tag(const LocalModel& m, const std::string& tag, const CatalogueModel* known) {
@@ -231,13 +289,14 @@ bool fits_tag(const LocalModel& m, const std::string& tag, const CatalogueModel*
   return false;
 }
 
-// The best of the candidates: instructed before not, then the largest that fits into half of the
-// free memory, else the smallest.
+// The best of the candidates: a repository's main before its older commits, instructed before not,
+// then the largest that fits into half of the free memory, else the smallest.
 const LocalModel* best_of(const std::vector<const LocalModel*>& candidates,
                           std::uint64_t free_memory) {
   const auto fits_memory = [&](const LocalModel* m) { return m->bytes <= free_memory / 2; };
   return *std::min_element(candidates.begin(), candidates.end(),
                            [&](const LocalModel* a, const LocalModel* b) {
+                             if (a->current != b->current) return a->current;
                              if (a->instructed != b->instructed) return a->instructed;
                              if (fits_memory(a) != fits_memory(b)) return fits_memory(a);
                              return fits_memory(a) ? a->bytes > b->bytes : a->bytes < b->bytes;
@@ -268,15 +327,7 @@ std::vector<LocalModel> scan(const Places& places) {
   for (const std::string& store : places.ollama) scan_ollama(store, out);
   for (const std::string& folder : places.llama_cpp) scan_files(folder, "llama.cpp", 0, out);
   for (const std::string& folder : places.lm_studio) scan_files(folder, "lm studio", 3, out);
-  const std::size_t own = out.size();
-  scan_files(places.own, "bezel", 0, out);
-  const std::size_t pulled = out.size();
-  scan_files(places.own + "/url", "bezel", 2, out);
-  for (std::size_t i = own; i < out.size(); ++i) {
-    out[i].ours = i >= pulled;
-    out[i].name = out[i].file;
-    out[i].repo.clear();
-  }
+  scan_own(places.own, out);
   return out;
 }
 
@@ -295,9 +346,8 @@ Choice choose(const std::vector<LocalModel>& all, const ModelName& name, const C
     const bool it = name.kind == ModelName::Kind::Short ? fits(m, *known)
                     : name.kind == ModelName::Kind::Repo
                         ? lower(m.repo) == lower(name.repo) &&
-                              (name.file.empty() || m.file == name.file) &&
-                              (!is_hex(name.revision, 40) || m.commit == name.revision)
-                        : m.place == "bezel" && m.file == name.file;
+                              (name.file.empty() || m.file == name.file) && is_of(m, name.revision)
+                        : m.url == name.url;
     if (it && fits_tag(m, tag, known)) candidates.push_back(&m);
   }
   if (candidates.empty()) return {};

@@ -11,7 +11,9 @@
 namespace bezel::hub {
 
 struct LocalModel : StoredModel {
-  std::string repo, file, commit;  // where it comes from, as far as its place says
+  std::string repo, file, url;         // where it comes from, as far as its place says
+  std::vector<std::string> revisions;  // of the repository: commits, and refs that lead to them
+  bool current = true;                 // false: its repository's main is another one that is here
 };
 
 // Every model below the places. What cannot be read is left out.

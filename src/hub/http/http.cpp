@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
+#include <cstdlib>
 #include <thread>
 
 #include "hub/http/curl.h"
@@ -70,6 +70,19 @@ bool is_redirect(long status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
+// As the curl program does it; the library alone does not look at these variables.
+void set_certificates(CURL* curl) {
+  const auto set = [curl](const char* name, CURLoption option) {
+    const char* value = std::getenv(name);
+    if (value == nullptr || *value == '\0') return false;
+    curl_easy_setopt(curl, option, value);
+    return true;
+  };
+  if (set("CURL_CA_BUNDLE", CURLOPT_CAINFO)) return;
+  set("SSL_CERT_DIR", CURLOPT_CAPATH);
+  set("SSL_CERT_FILE", CURLOPT_CAINFO);
+}
+
 Error cancelled_error() {
   return {Errc::Cancelled, "interrupted; what is here is kept, the next pull goes on from it", ""};
 }
@@ -126,6 +139,7 @@ CurlList prepare(CURL* curl, const Http& http, const std::string& url, HeaderLin
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_REDIR_PROTOCOLS_STR,
                    url.rfind("https://", 0) == 0 ? "https" : "http,https");
+  set_certificates(curl);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "bezel");
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 20L);
@@ -173,6 +187,11 @@ Error network_error(CURLcode code, const std::string& url) {
     case CURLE_PEER_FAILED_VERIFICATION:
       return {Errc::Io,
               fmt::format("{} shows a certificate that this machine does not trust", host), ""};
+    case CURLE_SSL_CACERT_BADFILE:
+      return {Errc::Io,
+              "the certificates of this machine cannot be read; look at the variables "
+              "CURL_CA_BUNDLE, SSL_CERT_FILE and SSL_CERT_DIR",
+              ""};
     case CURLE_ABORTED_BY_CALLBACK:
       return cancelled_error();
     default:
@@ -202,17 +221,21 @@ bool Http::gets_token(const std::string& url) const {
          (origin.rfind("https://", 0) == 0 || is_loopback_url(url));
 }
 
-Status Http::pause(int n, const std::string& retry_after) const {
+std::chrono::milliseconds Http::pause_before(int n, const std::string& retry_after) const {
   std::int64_t ms = std::int64_t{options_.first_pause_ms} << std::min(n - 1, 6);
   int seconds = 0;
   const auto [end, error] =
       std::from_chars(retry_after.data(), retry_after.data() + retry_after.size(), seconds);
   if (error == std::errc{} && seconds > 0) ms = std::max<std::int64_t>(ms, seconds * 1000LL);
-  ms = std::min<std::int64_t>(ms, kLongestPauseMs);
-  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
+  return std::chrono::milliseconds(std::min<std::int64_t>(ms, kLongestPauseMs));
+}
+
+Status Http::pause(int n, const std::string& retry_after) const {
+  const std::chrono::milliseconds pause = pause_before(n, retry_after);
+  const auto until = std::chrono::steady_clock::now() + pause;
   while (std::chrono::steady_clock::now() < until) {
     if (cancelled()) return cancelled_error();
-    std::this_thread::sleep_for(std::chrono::milliseconds(std::min<std::int64_t>(ms, 20)));
+    std::this_thread::sleep_for(std::min(pause, std::chrono::milliseconds(20)));
   }
   return Ok{};
 }

@@ -3,6 +3,7 @@
 // plain HTTP to another machine.
 #pragma once
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -56,7 +57,9 @@ class Http {
   // As get(), without a body; stops at a redirect that leaves the origin or states X-Linked-Etag.
   Result<Reply> head(const std::string& url);
   bool cancelled() const { return options_.cancel != nullptr && options_.cancel->load(); }
-  // Waits before try number `n` (1, 2, ...), at least as long as the server asks for.
+  // How long to wait before try number `n` (1, 2, ...): at least as long as the server asks for.
+  std::chrono::milliseconds pause_before(int n, const std::string& retry_after) const;
+  // Waits so long.
   Status pause(int n, const std::string& retry_after) const;
 
  private:

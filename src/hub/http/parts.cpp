@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <deque>
 #include <vector>
 
@@ -25,6 +24,7 @@ struct Transfer {
   bool whole = false;                         // asked without a range
   bool checked = false;                       // the answer is the range that was asked for
   bool busy = false;                          // in the multi handle
+  std::string url;                            // that was asked
   Clock::time_point not_before;
 };
 
@@ -164,6 +164,7 @@ class Fetch {
     t.checked = false;
     t.whole = whole_;
     t.began = t.at;
+    t.url = url_;
     t.list = prepare(curl, http_, url_, t.lines);
     // Only where no token is on the way may libcurl follow by itself.
     curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, http_.gets_token(url_) ? 0L : 1L);
@@ -205,11 +206,13 @@ class Fetch {
     if (t.whole && t.at > 0) restart_ = true;  // without ranges there is no going on
     const bool passing = good || status == 429 || status >= 500 || status == 0;
     if (status == 0 && !worth_a_retry(code)) return network_error(code, url_);
+    if (!passing && t.url != url_) return Ok{};  // another connection has got a new address since
     if (++failures_ >= http_.options().tries * static_cast<int>(transfers_.size()))
       return status == 0 || good ? network_error(code == CURLE_OK ? CURLE_PARTIAL_FILE : code, url_)
                                  : refused(status);
     if (!passing) return renew(status);
-    return retry_later(t, t.at > t.began);
+    if (t.at == t.began) wait_before_next(t);
+    return Ok{};
   }
 
   Error refused(long status) const {
@@ -225,20 +228,11 @@ class Fetch {
     return Ok{};
   }
 
-  Status retry_later(Transfer& t, bool progress) {
-    if (progress) return Ok{};
+  void wait_before_next(Transfer& t) const {
     const auto wait = t.lines.values.find("retry-after");
-    int seconds = 0;
-    if (wait != t.lines.values.end())
-      (void)std::from_chars(wait->second.data(), wait->second.data() + wait->second.size(),
-                            seconds);
     const int turns = failures_ / static_cast<int>(transfers_.size());
-    const std::int64_t ms = std::min<std::int64_t>(
-        std::max<std::int64_t>(std::int64_t{http_.options().first_pause_ms} << std::min(turns, 6),
-                               std::int64_t{std::max(seconds, 0)} * 1000),
-        60'000);
-    t.not_before = Clock::now() + std::chrono::milliseconds(ms);
-    return Ok{};
+    t.not_before = Clock::now() +
+                   http_.pause_before(turns + 1, wait == t.lines.values.end() ? "" : wait->second);
   }
 
   const Http& http_;

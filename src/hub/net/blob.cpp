@@ -36,7 +36,7 @@ std::uint64_t part_bytes(const BlobWish& w) {
 // First line of the parts file; a character for each part follows: '1' is here, '0' is not.
 std::string head_line(const BlobWish& w) {
   return fmt::format("bezel parts 1: {} bytes in parts of {}, {}\n", w.from.size, part_bytes(w),
-                     w.checksum.empty() ? w.from.url : w.checksum);
+                     w.checksum.empty() ? w.identity : w.checksum);
 }
 
 std::size_t n_parts(const BlobWish& w) {
@@ -176,11 +176,14 @@ class Blob {
     return true;
   }
 
-  // After a crash of the machine a part may be marked and yet be missing; the checksum finds that.
+  // After a crash of the machine a part may be marked and yet be missing: the checksum finds that,
+  // and without one a part is marked only when the disk has it.
   void done(std::uint64_t first, std::uint64_t last) {
+    const bool may_mark = !w_.checksum.empty() || ::fdatasync(data_) == 0;
     for (std::size_t i = static_cast<std::size_t>(first / part_bytes(w_));
          i < here_.size() && end_of(i) <= last; ++i) {
       here_[i] = '1';
+      if (!may_mark) continue;
       const auto at = static_cast<off_t>(head_line(w_).size() + i);
       if (::pwrite(parts_, "1", 1, at) != 1) continue;  // it will come again
     }

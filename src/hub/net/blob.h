@@ -13,6 +13,7 @@ struct BlobWish {
   PartSource from;
   std::string path;      // where it shall lie
   std::string checksum;  // 64 digits: SHA-256; 40: a git blob's; empty: none is published
+  std::string identity;  // of the contents without a checksum: parts of another are thrown away
   std::uint64_t part_bytes = std::uint64_t{8} << 20U;
   int connections = 4;
 };

@@ -7,10 +7,11 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cerrno>
-#include <cstring>
+#include <chrono>
 #include <filesystem>
+#include <random>
 
 #include "base/file.h"
 #include "hub/find/find.h"
@@ -68,15 +69,31 @@ std::string CachedRepo::lock(const std::string& checksum) const {
 }
 
 Status CachedRepo::make_folders() const {
-  for (const std::string& path :
-       {cache_ + "/.locks/" + name_, folder_ + "/blobs", folder_ + "/snapshots", folder_ + "/refs"})
+  for (const std::string& path : {cache_ + "/.locks/" + name_, folder_ + "/blobs",
+                                  folder_ + "/snapshots", folder_ + "/refs", folder_ + "/.bezel"})
     BEZEL_DO(make_folder(path));
+  std::error_code error;
+  for (fs::directory_iterator it(folder_ + "/.bezel", error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code gone;
+    if (it->path().filename().string().rfind("tmp-", 0) == 0 &&
+        fs::last_write_time(it->path(), gone) + std::chrono::hours(24) <
+            fs::file_time_type::clock::now() &&
+        !gone)
+      fs::remove(it->path(), gone);
+  }
   return Ok{};
 }
 
 void CachedRepo::remove_empty_folders() const {
-  for (const char* name : {"/blobs", "/snapshots", "/refs", ""})
+  for (const char* name : {"/blobs", "/snapshots", "/refs", "/.bezel", ""})
     (void)::rmdir((folder_ + name).c_str());  // fails where something is inside
+}
+
+std::string CachedRepo::temp() const {
+  static const unsigned kProcess = std::random_device()();
+  static std::atomic<unsigned> counter{0};
+  return fmt::format("{}/.bezel/tmp-{:08x}-{}", folder_, kProcess, counter++);
 }
 
 Status CachedRepo::link(const std::string& commit, const std::string& path,
@@ -89,14 +106,13 @@ Status CachedRepo::link(const std::string& commit, const std::string& path,
   const std::string target = up + "/blobs/" + checksum;
   std::error_code error;
   if (fs::read_symlink(pointer, error) == target) return Ok{};
-  const std::string temp = fmt::format("{}.bezel-{}", pointer.string(), ::getpid());
-  fs::remove(temp, error);
-  fs::create_symlink(target, temp, error);
-  if (error) fs::create_hard_link(blob(checksum), temp, error);  // no symbolic links here
-  if (!error) fs::rename(temp, pointer, error);
+  const std::string made = temp();
+  fs::create_symlink(target, made, error);
+  if (error) fs::create_hard_link(blob(checksum), made, error);  // no symbolic links here
+  if (!error) fs::rename(made, pointer, error);
   if (!error) return Ok{};
   const Error problem = cannot_write(pointer.string(), error.message());
-  fs::remove(temp, error);
+  fs::remove(made, error);
   return problem;
 }
 
@@ -105,15 +121,33 @@ Status CachedRepo::set_ref(const std::string& revision, const std::string& commi
   const std::string path = folder_ + "/refs/" + revision;
   const auto now = read_file(path, 100);
   if (now && *now == commit) return Ok{};
-  BEZEL_TRY(const auto file, AtomicFile::create(path));
+  const std::string made = temp();
+  BEZEL_TRY(const auto file, AtomicFile::create(made));
   file->write(commit.data(), commit.size());
-  return file->commit();
+  BEZEL_DO(file->commit());
+  if (::rename(made.c_str(), path.c_str()) != 0) return cannot_write(path, errno_text());
+  return Ok{};
 }
 
 Status CachedRepo::mark_ours(const std::string& checksum) const {
-  BEZEL_DO(make_folder(folder_ + "/.bezel"));
-  BEZEL_TRY(const auto file, AtomicFile::create(folder_ + "/.bezel/" + checksum));
-  return file->commit();
+  const int fd = ::open(mark(checksum).c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return cannot_write(mark(checksum), errno_text());
+  ::close(fd);
+  return Ok{};
+}
+
+bool CachedRepo::is_ours(const std::string& checksum) const {
+  return !checksum.empty() && is_file(mark(checksum));
+}
+
+bool CachedRepo::has_link_to(const std::string& checksum) const {
+  std::error_code error;
+  for (fs::recursive_directory_iterator it(folder_ + "/snapshots", error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code no_link;
+    if (fs::read_symlink(it->path(), no_link).filename() == checksum && !no_link) return true;
+  }
+  return false;
 }
 
 Status make_folder(const std::string& path) {

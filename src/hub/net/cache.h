@@ -3,8 +3,8 @@
 //   models--OWNER--NAME/snapshots/COMMIT/PATH          links to them
 //   models--OWNER--NAME/refs/REVISION                  a commit
 //   .locks/models--OWNER--NAME/CHECKSUM.lock           held (flock) while a blob is written
-// Ours alone: blobs/CHECKSUM.bezel.incomplete and .parts (a pull under way), and .bezel/CHECKSUM
-// (an empty file: Bezel pulled that blob).
+// Ours alone: blobs/CHECKSUM.bezel.incomplete and .parts (a pull under way), .bezel/CHECKSUM (an
+// empty file: Bezel pulled that blob) and .bezel/tmp-* (what is renamed into its place).
 #pragma once
 #include <atomic>
 #include <memory>
@@ -37,6 +37,7 @@ class CachedRepo {
   std::string lock(const std::string& checksum) const;
   const std::string& folder() const { return folder_; }
 
+  // Also removes what a pull that was killed a day ago left in .bezel.
   Status make_folders() const;
   // After a pull that failed: folders without anything in them go.
   void remove_empty_folders() const;
@@ -44,9 +45,15 @@ class CachedRepo {
   Status link(const std::string& commit, const std::string& path,
               const std::string& checksum) const;
   Status set_ref(const std::string& revision, const std::string& commit) const;
+  // A blob that Bezel pulled has a mark, an empty file.
+  std::string mark(const std::string& checksum) const { return folder_ + "/.bezel/" + checksum; }
   Status mark_ours(const std::string& checksum) const;
+  bool is_ours(const std::string& checksum) const;
+  // Whether any snapshot links to a blob.
+  bool has_link_to(const std::string& checksum) const;
 
  private:
+  std::string temp() const;  // a new name
   std::string cache_, folder_, name_;
 };
 

@@ -10,10 +10,6 @@ namespace bezel::hub {
 
 namespace {
 
-bool is_gguf(const RepoFile& f) {
-  return f.path.size() > 5 && lower(f.path.substr(f.path.size() - 5)) == ".gguf";
-}
-
 const RepoFile* named(const RepoInfo& info, const std::string& path) {
   for (const RepoFile& f : info.files)
     if (f.path == path) return &f;
@@ -22,16 +18,11 @@ const RepoFile* named(const RepoInfo& info, const std::string& path) {
 
 // All parts of a split model, the first one last; one file alone otherwise.
 Result<std::vector<RepoFile>> with_parts(const RepoInfo& info, const RepoFile& first) {
-  const std::size_t of = first.path.rfind("-00001-of-");
-  if (of == std::string::npos) return std::vector<RepoFile>{first};
+  const auto split = split_of(first.path);
+  if (!split || split->part != 1) return std::vector<RepoFile>{first};
   std::vector<RepoFile> out;
-  const std::string count = first.path.substr(of + 10, 5);
-  const int n = count.find_first_not_of("0123456789") == std::string::npos && count.size() == 5
-                    ? std::stoi(count)
-                    : 0;
-  for (int i = 2; i <= n; ++i) {
-    const std::string path =
-        fmt::format("{}-{:05}{}", first.path.substr(0, of), i, first.path.substr(of + 6));
+  for (int i = 2; i <= split->count; ++i) {
+    const std::string path = split->name(i);
     const RepoFile* part = named(info, path);
     if (part == nullptr)
       return Error{Errc::NotFound, fmt::format("the repository lacks the part {}", path), ""};
@@ -73,13 +64,18 @@ std::string file_list(const std::vector<const RepoFile*>& files) {
 }
 
 // Without a wish: the best of the usual types that fits into half of the memory, else the smallest.
-const RepoFile* usual(const std::vector<const RepoFile*>& files, std::uint64_t free_memory) {
+const RepoFile* usual(const RepoInfo& info, const std::vector<const RepoFile*>& files,
+                      std::uint64_t free_memory) {
   if (files.size() == 1) return files[0];
+  const auto size = [&](const RepoFile* f) {
+    const auto all = with_parts(info, *f);
+    return all ? bytes_of(*all) : f->size;
+  };
   for (const char* tag : {"q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0", "q4_k_s"})
     for (const RepoFile* f : files)
-      if (names_tag(f->path, tag) && f->size <= free_memory / 2) return f;
+      if (names_tag(f->path, tag) && size(f) <= free_memory / 2) return f;
   return *std::min_element(files.begin(), files.end(),
-                           [](const auto* a, const auto* b) { return a->size < b->size; });
+                           [&](const auto* a, const auto* b) { return size(a) < size(b); });
 }
 
 }  // namespace
@@ -94,7 +90,7 @@ Result<std::vector<RepoFile>> choose_files(const RepoInfo& info, const ModelName
   }
   std::vector<const RepoFile*> files, fitting;
   for (const RepoFile& f : info.files)
-    if (is_gguf(f) && !is_side_file(f.path)) files.push_back(&f);
+    if (is_gguf_name(f.path) && !is_side_file(f.path)) files.push_back(&f);
   for (const RepoFile* f : files)
     if (names_tag(f->path, name.tag)) fitting.push_back(f);
   const std::vector<RepoFile> folder = folder_files(info);
@@ -105,7 +101,7 @@ Result<std::vector<RepoFile>> choose_files(const RepoInfo& info, const ModelName
                              "safetensors",
                              name.repo),
                  ""};
-  if (name.tag.empty()) return with_parts(info, *usual(files, free_memory));
+  if (name.tag.empty()) return with_parts(info, *usual(info, files, free_memory));
   if (fitting.empty() && files.size() == 1 && names_tag(name.repo, name.tag)) fitting = files;
   if (fitting.empty() && name.tag == "bf16" && !folder.empty()) return folder;
   if (fitting.empty())

@@ -41,31 +41,53 @@ bool parse_size(const std::string& text, std::uint64_t& out) {
   return error == std::errc{} && end == text.data() + text.size() && out <= kLargest;
 }
 
-Result<std::uint64_t> size_in(const Json& object, const std::string& repo) {
+// What is wrong in the list of files.
+Error bad(std::string what) {
+  return {Errc::BadFile, std::move(what), ""};
+}
+
+Result<std::uint64_t> size_in(const Json& object) {
   BEZEL_TRY(const std::int64_t size, json_get<std::int64_t>(object, "size", 0));
   if (size < 0 || static_cast<std::uint64_t>(size) > kLargest)
-    return wrong_answer(repo, fmt::format("a file of {} bytes", size));
+    return bad(fmt::format("a file of {} bytes", size));
   return static_cast<std::uint64_t>(size);
 }
 
-Result<RepoFile> file_from(const Json& json, const std::string& repo) {
-  if (!json.is_object()) return wrong_answer(repo, "a file is no object");
+Result<RepoFile> file_from(const Json& json) {
+  if (!json.is_object()) return bad("a file is no object");
   RepoFile out;
   BEZEL_TRY(out.path, json_get<std::string>(json, "rfilename", ""));
   if (!is_safe_path(out.path))
-    return wrong_answer(
-        repo, fmt::format("the file name \"{}\" could lead out of the store", printable(out.path)));
-  BEZEL_TRY(out.size, size_in(json, repo));
+    return bad(
+        fmt::format("the file name \"{}\" could lead out of the store", printable(out.path)));
+  BEZEL_TRY(out.size, size_in(json));
   BEZEL_TRY(out.git_sha1, json_get<std::string>(json, "blobId", ""));
   if (!is_hex(out.git_sha1, 40)) out.git_sha1.clear();
   const auto lfs = json.find("lfs");
   if (lfs == json.end() || !lfs->is_object()) return out;
   BEZEL_TRY(out.sha256, json_get<std::string>(*lfs, "sha256", ""));
   if (lfs->contains("size")) {
-    BEZEL_TRY(out.size, size_in(*lfs, repo));
+    BEZEL_TRY(out.size, size_in(*lfs));
   }
   if (!is_hex(out.sha256, 64))
-    return wrong_answer(repo, fmt::format("\"{}\" is no SHA-256", printable(out.sha256)));
+    return bad(fmt::format("\"{}\" is no SHA-256", printable(out.sha256)));
+  return out;
+}
+
+Result<RepoInfo> info_from(const std::string& text) {
+  auto json = parse_json(text, "");
+  if (!json) return bad("it is no JSON");
+  const JsonGuard guard(*json);
+  if (!json->is_object()) return bad("it is no object");
+  RepoInfo out;
+  BEZEL_TRY(out.commit, json_get<std::string>(*json, "sha", ""));
+  if (!is_hex(out.commit, 40)) return bad("it names no commit");
+  const auto files = json->find("siblings");
+  if (files == json->end() || !files->is_array()) return bad("it lists no files");
+  for (const Json& one : *files) {
+    BEZEL_TRY(RepoFile file, file_from(one));
+    out.files.push_back(std::move(file));
+  }
   return out;
 }
 
@@ -107,19 +129,8 @@ Result<RepoInfo> Client::info(const std::string& repo, const std::string& revisi
                                       http_.options().endpoint, repo, url_encoded(revision));
   BEZEL_TRY(const Reply reply, http_.get(url, kMostInfo));
   if (reply.status != 200) return refused(reply, repo, "its list of files");
-  auto json = parse_json(reply.body, "the hub's answer");
-  if (!json) return wrong_answer(repo, "it is no JSON");
-  const JsonGuard guard(*json);
-  if (!json->is_object()) return wrong_answer(repo, "it is no object");
-  RepoInfo out;
-  BEZEL_TRY(out.commit, json_get<std::string>(*json, "sha", ""));
-  if (!is_hex(out.commit, 40)) return wrong_answer(repo, "it names no commit");
-  const auto files = json->find("siblings");
-  if (files == json->end() || !files->is_array()) return wrong_answer(repo, "it lists no files");
-  for (const Json& one : *files) {
-    BEZEL_TRY(RepoFile file, file_from(one, repo));
-    out.files.push_back(std::move(file));
-  }
+  auto out = info_from(reply.body);
+  if (!out) return wrong_answer(repo, out.error().text());
   return out;
 }
 

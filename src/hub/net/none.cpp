@@ -1,4 +1,4 @@
-// In place of everything else in this folder and of hub/http where libcurl or OpenSSL is missing.
+// In place of what downloads in this folder, and of hub/http, where libcurl or OpenSSL is missing.
 #include "hub/net/pull.h"
 
 namespace bezel::hub {

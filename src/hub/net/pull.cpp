@@ -55,12 +55,19 @@ class Meter {
   std::deque<std::pair<Clock::time_point, std::uint64_t>> seen_;
 };
 
+// Where a URL leads, and what tells one version of the file from another; empty: nothing does.
+struct Located {
+  std::string url, version;
+  std::uint64_t size = 0;
+};
+
 struct Pull {
   const Places& places;
   const PullOptions& options;
   const PullTuning& tuning;
   Http http;
   Meter meter;
+  bool checked = false;  // a checksum was computed
 
   Pull(const Places& p, const PullOptions& o, const PullTuning& t)
       : places(p), options(o), tuning(t), http(http_options(o, t)), meter(o) {}
@@ -121,6 +128,7 @@ struct Pull {
   Status one_file(Client& client, const CachedRepo& repo, const std::string& name,
                   const std::string& commit, RepoFile& file, std::uint64_t before);
   Result<Pulled> from_repo(const PullWish& wish);
+  Result<Located> locate(const std::string& url);
   Result<Pulled> from_url(const ModelName& name);
 };
 
@@ -154,6 +162,7 @@ Status Pull::one_file(Client& client, const CachedRepo& repo, const std::string&
         if (error.where.empty() && error.code != Errc::Cancelled) error.where = file.path;
         return error;
       }
+      checked = true;
     }
   }
   BEZEL_DO(repo.link(commit, file.path, checksum_of(file)));
@@ -162,7 +171,6 @@ Status Pull::one_file(Client& client, const CachedRepo& repo, const std::string&
 }
 
 Result<Pulled> Pull::from_repo(const PullWish& w) {
-  BEZEL_DO(check_token(http.options().token));
   Client client(http);
   meter.stage(PullProgress::Stage::Asking);
   BEZEL_TRY(const RepoInfo info, client.info(w.name.repo, w.name.revision));
@@ -190,10 +198,39 @@ Result<Pulled> Pull::from_repo(const PullWish& w) {
   Pulled out;
   const std::string& last = files.back().path;
   out.path = repo.snapshot(info.commit) + (last == "config.json" ? "" : "/" + last);
-  out.why = fmt::format("{} of {} ({:.2f} GB, checksums right)",
-                        last == "config.json" ? fmt::format("{} files", files.size()) : last,
-                        w.name.repo, static_cast<double>(before) / 1e9);
+  out.why =
+      fmt::format("{} of {} ({:.2f} GB, {})",
+                  last == "config.json" ? fmt::format("{} files", files.size()) : last, w.name.repo,
+                  static_cast<double>(before) / 1e9, checked ? "checksums right" : "here already");
   return out;
+}
+
+Result<Located> Pull::locate(const std::string& url) {
+  std::string at = url;
+  for (int n = 0; n < 8; ++n) {
+    BEZEL_TRY(const Reply reply, http.head(at));
+    if (!reply.location.empty()) {
+      at = reply.location;
+      continue;
+    }
+    if (reply.status != 200)
+      return Error{reply.status == 404 ? Errc::NotFound : Errc::Io,
+                   fmt::format("the server answers with status {}", reply.status), url};
+    const std::string length = reply.header("content-length");
+    if (length.empty() || length.find_first_not_of("0123456789") != std::string::npos ||
+        length.size() > 15)
+      return Error{Errc::Unsupported, "the server does not say how long the file is", url};
+    const std::string etag = reply.header("etag");
+    return Located{reply.url, etag.empty() ? reply.header("last-modified") : etag,
+                   std::stoull(length)};
+  }
+  return Error{Errc::Io, "the server sends us in a circle", url};
+}
+
+Status keep_url(const std::string& folder, const std::string& url) {
+  BEZEL_TRY(const auto file, AtomicFile::create(folder + "/url"));
+  file->write(url.data(), url.size());
+  return file->commit();
 }
 
 Result<Pulled> Pull::from_url(const ModelName& name) {
@@ -204,34 +241,28 @@ Result<Pulled> Pull::from_url(const ModelName& name) {
   Pulled out;
   out.path = path;
   out.why = fmt::format("{} (no checksum is published for a URL)", name.file);
-  if (is_file(path)) return out;
+  if (is_file(path)) {
+    if (!is_file(folder + "/url")) BEZEL_DO(keep_url(folder, name.url));
+    return out;
+  }
   meter.now.file = name.file;
   meter.stage(PullProgress::Stage::Asking);
-  BEZEL_TRY(const Reply reply, http.head(name.url));
-  if (reply.status != 200 && reply.location.empty())
-    return Error{reply.status == 404 ? Errc::NotFound : Errc::Io,
-                 fmt::format("the server answers with status {}", reply.status), name.url};
-  std::string final_url = name.url, length = reply.header("content-length");
-  if (!reply.location.empty()) {
-    Http elsewhere({.endpoint = "", .token = "", .cancel = options.cancel});
-    Reply at = reply;
-    for (int n = 0; n < 8 && !at.location.empty(); ++n) {
-      final_url = at.location;
-      BEZEL_TRY(at, elsewhere.head(final_url));
-    }
-    length = at.status == 200 ? at.header("content-length") : "";
-  }
-  BlobWish w = wish(path, "", 0);
-  if (length.empty() || length.find_first_not_of("0123456789") != std::string::npos ||
-      length.size() > 15)
-    return Error{Errc::Unsupported, "the server does not say how long the file is", name.url};
-  w.from.size = std::stoull(length);
-  w.from.url = final_url;
+  BEZEL_TRY(const Located found, locate(name.url));
+  BlobWish w = wish(path, "", found.size);
+  w.identity = found.version.empty() ? found.url : fmt::format("{} {}", name.url, found.version);
+  w.from.url = found.url;
+  w.from.renew = [&]() -> Result<std::string> {
+    BEZEL_TRY(const Located now, locate(name.url));
+    if (now.size == found.size && now.version == found.version) return now.url;
+    return Error{Errc::BadFile, "the file has changed on the server while it came; pull again",
+                 name.url};
+  };
   meter.now.total = w.from.size;
   BEZEL_DO(check_room(folder, w.from.size - std::min(w.from.size, bytes_here(w))));
   BEZEL_DO(make_folder(folder));
   BEZEL_TRY(const auto held, lock(folder + "/lock"));
-  if (!is_file(path)) BEZEL_DO(fetch_blob(http, w, progress(0), [] { return Status(Ok{}); }));
+  if (!is_file(path))
+    BEZEL_DO(fetch_blob(http, w, progress(0), [&] { return keep_url(folder, name.url); }));
   return out;
 }
 
@@ -240,6 +271,7 @@ Result<Pulled> Pull::from_url(const ModelName& name) {
 Result<Pulled> pull(const Places& places, const PullWish& wish, const PullOptions& options,
                     const PullTuning& tuning) {
   Pull p(places, options, tuning);
+  BEZEL_DO(check_token(p.http.options().token));
   return wish.name.kind == ModelName::Kind::Url ? p.from_url(wish.name) : p.from_repo(wish);
 }
 
