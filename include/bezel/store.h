@@ -35,7 +35,6 @@ struct FoundModel {
 
 // What a pull would fetch.
 struct PullPlan {
-  std::string name;         // finds it afterwards
   std::string what;         // one line: which file of which repository, and why it
   std::uint64_t bytes = 0;  // to download; approximate before the hub was asked
 };

@@ -84,7 +84,6 @@ Result<Store::Source> Store::source_of(const std::string& asked) const {
   const std::string text = meant(asked);
   BEZEL_TRY(ModelName name, parse_name(text));
   Source out;
-  out.plan.name = text;
   if (name.kind == ModelName::Kind::Short) {
     BEZEL_DO(catalogue_);
     std::string tag, why;

@@ -35,10 +35,10 @@ class TestStore final : public ModelStore {
     const auto alias = aliases_.find(name);
     const auto at = models_.find(alias == aliases_.end() ? name : alias->second);
     if (at == models_.end()) return Error{Errc::NotFound, "there is no \"" + name + "\" here", ""};
-    return FoundModel{at->second, ""};
+    return FoundModel{at->second, "", alias != aliases_.end()};
   }
   Result<PullPlan> plan(const std::string& name) const override {
-    if (name.rfind("org/", 0) == 0 || name == "slow") return PullPlan{name, "a file", 1000};
+    if (name.rfind("org/", 0) == 0 || name == "slow") return PullPlan{"a file", 1000};
     return Error{Errc::BadInput, "is no name", ""};
   }
   Result<FoundModel> pull(const std::string& name, const PullOptions& options) override {

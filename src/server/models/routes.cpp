@@ -212,8 +212,7 @@ void ollama_delete(const ModelsContext& context, const Json& body,
   const auto found = context.store->find(*name);
   const Status removed = context.store->remove(*name);
   if (!removed) return refuse(exchange, removed.error());
-  // An alias goes alone.
-  if (found && !context.store->find(found->model.name)) context.loader->forget(found->model.path);
+  if (found && !found->by_alias) context.loader->forget(found->model.path);
   exchange->respond(200, "application/json", "{}");
 }
 

@@ -8,10 +8,13 @@ Prints `ok NAME` or `FAIL NAME`. Exit status 1 when something failed.
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import urllib.error
+import urllib.request
 
 BEZEL, SERVER, MODEL = sys.argv[1:4]
 REPO = "org/gemma-4-E2B-it-GGUF"
@@ -45,6 +48,7 @@ def main():
     os.environ.pop("HF_TOKEN", None)
     try:
         both_ways(folder)
+        over_http()
     finally:
         hub.stdin.close()
         hub.wait(timeout=10)
@@ -89,6 +93,43 @@ def both_ways(folder):
     deleted.communicate(timeout=60)
     check("both at once end in one file", deleted.returncode == 0 and os.path.isfile(together)
           and open(together, "rb").read() == open(MODEL, "rb").read())
+
+
+def over_http():
+    """The server fetches, lists, names and removes the same."""
+    server = subprocess.Popen([BEZEL, "serve", "--port", "0", "--chats", "off"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                              text=True)
+    url = re.search(r"http://\S+", server.stdout.readline())[0]
+
+    def ask(method, path, body=None):
+        request = urllib.request.Request(url + path, None if body is None else json.dumps(body).encode(), method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def names():
+        return sorted(m["name"] for m in json.loads(ask("GET", "/api/tags")[1])["models"])
+
+    model = f"{REPO}:q8_0"
+    shutil.rmtree(pathlib.Path(os.environ["HF_HOME"]))
+    status, text = ask("POST", "/api/pull", {"model": model})
+    lines = [json.loads(line) for line in text.splitlines()]
+    size = os.path.getsize(MODEL) + len(b"another file")
+    check("a server pulls", status == 200 and lines[-1] == {"status": "success"} and lines[-2]["status"].startswith("verifying")
+          and any(line.get("total") == size for line in lines), text)
+    have = names()
+    check("and lists what it pulled", len(have) == 1 and bezel("show", have[0])[0] == 0, have)
+    status, text = ask("POST", "/api/pull", {"model": "org/nothing"})
+    check("a repository that the hub does not show is said", status == 400 and "error" in json.loads(text), text)
+    check("a second name is given", ask("POST", "/api/copy", {"source": model, "destination": "mine"})[0] == 200)
+    check("and found", json.loads(ask("POST", "/api/show", {"model": "mine"})[1])["details"]["quantization_level"] == "Q8_0")
+    check("the name is taken away alone", ask("DELETE", "/api/delete", {"model": "mine"})[0] == 200 and names() == have)
+    status, text = ask("DELETE", "/api/delete", {"model": have[0]})
+    check("then the model", status == 200 and names() == [], text)
+    server.terminate()
+    check("the server ends well", server.wait(timeout=30) == 0)
 
 
 if __name__ == "__main__":

@@ -191,6 +191,22 @@ def ollama_tells_about_its_model(c):
         raise AssertionError("no error")
 
 
+@check()
+def ollama_loads_and_says_what_it_cannot_do(c):
+    assert c.ollama.generate(model=c.model, prompt="", keep_alive="10m").done_reason == "load"
+    for status, ask in ((400, lambda: c.ollama.pull("e2b")),  # it is offline
+                        (400, lambda: list(c.ollama.pull("e2b", stream=True))),
+                        (404, lambda: c.ollama.delete("nothing")),
+                        (404, lambda: c.ollama.copy("nothing", "something")),
+                        (404, lambda: c.ollama.generate(model="e2b", prompt="a"))):
+        try:
+            ask()
+        except ollama.ResponseError as error:
+            assert error.status_code == status, error
+        else:
+            raise AssertionError(f"no error {status}")
+
+
 @check(tools=True)
 def ollama_tools(c):
     r = c.ollama.chat(model=c.model, messages=MESSAGES, tools=[OPENAI_TOOL], options={"num_predict": 20, "seed": 1})
