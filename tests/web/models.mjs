@@ -113,12 +113,18 @@ async function pulling(bench, tab) {
 
   await bench.check("a model is deleted only after a question", async () => {
     const question = page.getByRole("dialog", { name: "Delete this model?" });
-    const ask = () => rows(tab).getByRole("button", { name: "Delete org/large" }).click();
+    const ask = async () => {
+      await rows(tab).getByRole("button", { name: "Delete org/large" }).click();
+      await question.waitFor();
+    };
     await ask();
     await tab.shot("30-delete-model");
     await tab.accessible("delete a model");
     await question.getByRole("button", { name: "Keep it" }).click();
-    expect((await rows(tab).count()) === 1, "it is kept");
+    await ask();
+    await page.keyboard.press("Escape");
+    await until(async () => (await question.count()) === 0, "Escape ends the question");
+    expect((await rows(tab).count()) === 1, "it is kept, and the list is still shown");
     await ask();
     await question.getByRole("button", { name: "Delete", exact: true }).click();
     await dialog(tab).getByText("None yet.").waitFor();
@@ -209,8 +215,16 @@ async function looks(bench, server) {
     await tab.shot("32-phone-models");
     await tab.accessible("phone models");
     await close(tab);
-    expect(!(await tab.page.evaluate(() => document.documentElement.scrollWidth > innerWidth)), "nor of the page");
+    const wide = () => tab.page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
+    expect(!(await wide()), "nor of the page");
     await tab.shot("33-phone-pull");
+    await tab.page.getByRole("button", { name: "Models", exact: true }).waitFor();
+    expect(await tab.page.locator("#model").isHidden(), "the choice is in the dialog alone");
+    expect(!(await wide()), "nothing sticks out of the page with two models");
+    await open(tab);
+    await until(async () => (await rows(tab).count()) === 2, "both are listed");
+    await tab.shot("34-phone-two-models");
+    expect(!(await dialog(tab).evaluate((e) => e.scrollWidth > e.clientWidth)), "nor of the dialog");
     tab.check();
     await tab.context.close();
   });

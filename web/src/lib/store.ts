@@ -57,11 +57,12 @@ function ended(text: string, bad = false): void {
   else say(text);
 }
 
-/** Reads the list of models for the dialog, and the names for chats. */
+/** Reads the names of models for chats, and then the list for the dialog. */
 export async function readStored(): Promise<void> {
   try {
-    stored.value = await getStored();
+    const list = await getStored();
     await readModels();
+    stored.value = list; // what is shown can be used
   } catch (error) {
     outcome.value = { of: "list", text: (error as Error).message, bad: true };
   }
@@ -84,8 +85,8 @@ export async function pull(model: string): Promise<boolean> {
   }
   pulling.value = null;
   if (good) {
-    await readStored();
     ended(`${model} is here.`);
+    await readStored();
   }
   return good;
 }

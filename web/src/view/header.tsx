@@ -106,7 +106,7 @@ export function Header({ showKeys }: { showKeys: () => void }) {
       {chat && list.length > 0 && (
         <select
           id="model"
-          class={`model ${list.length === 1 ? "one" : ""}`}
+          class={`model ${list.length === 1 || facts.value?.store ? "wide-only" : ""}`}
           aria-label="Model"
           value={modelOf(chat)}
           onChange={(e) => setModel(e.currentTarget.value)}
