@@ -362,7 +362,7 @@ def browser(run):
     if not chromium:
         run.skip("web: no Chromium is installed, so the page was not opened in a browser")
         return
-    if not build(run, "release", ["bezel"]):
+    if not build(run, "release", ["bezel", "test_hub_server"]):
         return
     serving.checked(run, "web-browser", ["node", "tests/web/run.mjs", "build/release/bezel", chromium, "build/page-pictures"], {})
 

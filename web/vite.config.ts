@@ -34,7 +34,7 @@ export default defineConfig({
   server: {
     // `npm run dev` beside a running `bezel serve`.
     proxy: Object.fromEntries(
-      ["/v1", "/chats", "/page.json", "/tokenize"].map((path) => [
+      ["/v1", "/api", "/chats", "/page.json", "/tokenize"].map((path) => [
         path,
         { target: "http://127.0.0.1:8080", headers: { origin: "http://127.0.0.1:8080" }, changeOrigin: true },
       ]),

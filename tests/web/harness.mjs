@@ -42,12 +42,13 @@ export class Server {
   constructor(bench, port, child) {
     Object.assign(this, { bench, port, child, url: `http://127.0.0.1:${port}/` });
   }
-  /** `limit`: most blocks of 512 bytes that a file of it may have. */
-  static async start(bench, { chats, key, limit, port, model, flags = [] } = {}) {
+  /** `limit`: most blocks of 512 bytes that a file of it may have; `model` "": none at the start; `env`: more variables. */
+  static async start(bench, { chats, key, limit, port, model, flags = [], env: more } = {}) {
     port ??= await freePort();
-    const words = [bench.program, "serve", model ?? bench.model, "--port", String(port), "--chats", chats ?? "off", "--threads", "1", "--ctx", "8192", "--name", "Tiny", ...flags];
+    const first = model === "" ? [] : [model ?? bench.model, "--name", "Tiny"];
+    const words = [bench.program, "serve", ...first, "--port", String(port), "--chats", chats ?? "off", "--threads", "1", "--ctx", "8192", ...flags];
     const script = limit ? `trap '' XFSZ; ulimit -f ${limit}; exec "$@"` : 'exec "$@"';
-    const env = { ...process.env, BEZEL_API_KEY: key ?? "" };
+    const env = { ...process.env, ...bench.home(), ...more, BEZEL_API_KEY: key ?? "" };
     if (!key) delete env.BEZEL_API_KEY;
     const child = spawn("bash", ["-c", script, "bash", ...words], { env, stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
@@ -136,6 +137,13 @@ export class Bench {
     this.servers = new Set();
     this.failed = 0;
     if (shots) fs.mkdirSync(shots, { recursive: true });
+  }
+  /** A machine without models: variables of the environment. An empty one is as if it were not set. */
+  home() {
+    const out = { HF_HUB_CACHE: "", HUGGINGFACE_HUB_CACHE: "", HF_TOKEN: "", HF_HUB_OFFLINE: "", no_proxy: "127.0.0.1,localhost" };
+    for (const name of ["HOME", "XDG_CACHE_HOME", "HF_HOME", "OLLAMA_MODELS", "LLAMA_CACHE", "BEZEL_MODELS"])
+      out[name] = path.join(this.folder, "home", name);
+    return out;
   }
   async open(executablePath) {
     this.browser = await chromium.launch({

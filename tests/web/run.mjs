@@ -5,6 +5,7 @@ import path from "node:path";
 import { Bench, Server } from "./harness.mjs";
 import { edges } from "./edges.mjs";
 import { keeping, looks, trouble } from "./keeping.mjs";
+import { models } from "./models.mjs";
 import { talking } from "./talking.mjs";
 
 const [program, chromium, shots] = process.argv.slice(2);
@@ -18,6 +19,7 @@ try {
   await tab.context.close();
   await looks(bench, server);
   await edges(bench);
+  await models(bench);
   await trouble(bench);
 } finally {
   await bench.close();

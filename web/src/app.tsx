@@ -11,6 +11,7 @@ import { Conversation } from "./view/conversation";
 import { Dialog } from "./view/dialog";
 import { Header } from "./view/header";
 import { IconButton } from "./view/icons";
+import { ModelsDialog } from "./view/models";
 import { SettingsPanel, showSettings } from "./view/settings";
 import { importChats, Sidebar, sidebarShown } from "./view/sidebar";
 
@@ -190,6 +191,7 @@ export function App() {
         </div>
       </div>
       <SettingsPanel />
+      <ModelsDialog />
       {needsKey.value && <KeyDialog />}
       {keysShown.value && (
         <Dialog title="Keys" onClose={() => (keysShown.value = false)}>

@@ -2,27 +2,22 @@ import { expect, test } from "vitest";
 
 import { deltaOf } from "../src/lib/api";
 import { fenced, requestOf, schemaProblem, toolsProblem } from "../src/lib/request";
-import { events } from "../src/lib/sse";
+import { events } from "../src/lib/stream";
 import { calculate, runTool } from "../src/lib/tools";
 import { chatFrom, chatsFrom, fileName, markdownOf } from "../src/lib/transfer";
 import { type Chat, plainSettings } from "../src/lib/types";
+import { cutStream } from "./stream";
 
-async function all(bytes: Uint8Array, cut: number): Promise<string[]> {
-  const stream = new ReadableStream<Uint8Array>({
-    start(c) {
-      for (let i = 0; i < bytes.length; i += cut) c.enqueue(bytes.slice(i, i + cut));
-      c.close();
-    },
-  });
+async function all(text: string, cut: number): Promise<string[]> {
   const out: string[] = [];
-  for await (const e of events(stream)) out.push(e);
+  for await (const e of events(cutStream(text, cut))) out.push(e);
   return out;
 }
 
 test("events are the same wherever the stream is cut", async () => {
-  const bytes = new TextEncoder().encode('data: {"a":"é€😀"}\n\n: note\n\ndata: x\ndata: y\n\ndata: [DONE]\n\n');
-  for (let cut = 1; cut <= bytes.length; ++cut)
-    expect(await all(bytes, cut)).toEqual(['{"a":"é€😀"}', "x\ny", "[DONE]"]);
+  const text = 'data: {"a":"é€😀"}\n\n: note\n\ndata: x\ndata: y\n\ndata: [DONE]\n\n';
+  for (let cut = 1; cut <= text.length + 6; ++cut)
+    expect(await all(text, cut)).toEqual(['{"a":"é€😀"}', "x\ny", "[DONE]"]);
 });
 
 test("pieces of an answer are read, and an error is thrown", () => {

@@ -1,5 +1,6 @@
 // The test hub as a program, for scripts: serves FOLDER/OWNER/REPO/FILE and prints its address.
 // Files of more than 1,000 bytes lie behind the redirect. Ends when standard input does.
+//   test_hub_server FOLDER [BYTES]     BYTES: most of a second and connection
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
     const bool large = text.str().size() > 1000;
     hub.add(path.substr(0, file), path.substr(file + 1), {text.str(), large});
   }
+  if (argc > 2) hub.set_bytes_per_second(std::stoul(argv[2]));
   std::printf("%s\n", hub.url().c_str());
   (void)std::fflush(stdout);
   while (std::getchar() != EOF) {

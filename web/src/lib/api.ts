@@ -1,8 +1,8 @@
 // The server, as the page sees it.
 import { signal } from "@preact/signals";
 
-import { events } from "./sse";
-import type { Chat, ChatHead, Facts } from "./types";
+import { events, values } from "./stream";
+import type { Chat, ChatHead, Facts, PullStep, StoredModel } from "./types";
 
 /** What the server said no with. Status 0: it could not be reached. */
 export class ApiError extends Error {
@@ -49,9 +49,11 @@ async function call(path: string, init: RequestInit = {}): Promise<Response> {
   return response;
 }
 
-function messageOf(body: string): string {
+/** The sentence of an answer that is an error: OpenAI's form has it in an object, Ollama's as it is. */
+export function messageOf(body: string): string {
   try {
-    const message = JSON.parse(body)?.error?.message;
+    const error = JSON.parse(body)?.error;
+    const message = error?.message ?? error;
     if (typeof message === "string") return message;
   } catch {
     // no JSON: the text itself
@@ -68,6 +70,32 @@ export const getFacts = () => json<Facts>("/page.json");
 export async function getModels(): Promise<string[]> {
   const list = await json<{ data: { id: string }[] }>("/v1/models");
   return list.data.map((m) => m.id);
+}
+
+const withModel = (method: string, model: string, signal?: AbortSignal): RequestInit => ({
+  method,
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify({ model }),
+  signal,
+});
+
+export const getStored = async () => (await json<{ models: StoredModel[] }>("/api/tags")).models;
+export const deleteModel = (name: string) => call("/api/delete", withModel("DELETE", name));
+
+/** Pulls a model and tells how far it is; aborting the signal stops the server too. */
+export async function* pullSteps(name: string, signal: AbortSignal): AsyncGenerator<PullStep> {
+  const response = await call("/api/pull", withModel("POST", name, signal));
+  let whole = false;
+  try {
+    for await (const step of values<PullStep>(response.body!)) {
+      if (step.error) throw new ApiError(500, step.error);
+      whole = step.status === "success";
+      yield step;
+    }
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error; // a TypeError: the network
+  }
+  if (!whole) throw new ApiError(0, "The connection ended before the model was here. Pulling again goes on where it stopped.");
 }
 
 export const listChats = (search: string, limit: number, signal?: AbortSignal) =>

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 
 import { answer, type Delta } from "./api";
 import { requestOf } from "./request";
-import { chatOf, removeChat, saveSoon, say, update } from "./state";
+import { chatOf, modelOf, readFactsOf, removeChat, saveSoon, say, update } from "./state";
 import { builtIn, runTool } from "./tools";
 import { newestLeaf, newId, pathOf, questionOf, siblings, titleOf, withChange, withMessage } from "./tree";
 import type { Call, Message, TextFile } from "./types";
@@ -116,21 +116,26 @@ async function one(chatId: string, parent: string, again: boolean): Promise<Mess
   if (!chat || running.value.has(chatId)) return null;
   const message: Message = { id: newId(), parent, role: "assistant", content: "", time: Date.now() };
   if (chat.settings.form !== "text") message.json = true;
-  const body = requestOf(chat, parent, again);
-  update(chatId, (c) => withMessage(c, message));
+  const model = modelOf(chat);
+  const body = requestOf({ ...chat, model }, parent, again);
+  update(chatId, (c) => ({ ...withMessage(c, message), model }));
   saveSoon(chatId);
   const run: Run = { message: message.id, stop: new AbortController(), begun: performance.now(), first: 0, pieces: 0 };
   setRun(chatId, run);
   say("The model is answering.");
   const draft = new Draft(chatId, message, run);
   try {
-    for await (const delta of answer(body, run.stop.signal)) draft.add(delta);
+    for await (const delta of answer(body, run.stop.signal)) {
+      draft.add(delta);
+      if (run.pieces === 1) void readFactsOf(model);
+    }
     draft.end();
   } catch (error) {
     if (run.stop.signal.aborted) draft.end("stopped");
     else draft.end("error", error instanceof Error ? error.message : String(error));
   }
   setRun(chatId, null);
+  void readFactsOf(model);
   return draft.message.finish === "tool_calls" ? draft.message : null;
 }
 

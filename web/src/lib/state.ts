@@ -12,6 +12,14 @@ export const models = signal<string[]>([]);
 const open = signal<Map<string, Chat>>(new Map());
 const currentId = signal<string>("");
 export const current = computed<Chat | null>(() => open.value.get(currentId.value) ?? null);
+/** No model is here that could answer, but one can be pulled. */
+export const noModel = computed(() => facts.value?.store === true && !models.value.length);
+/** What is known of the model that answers in the shown chat: nothing before it is loaded. */
+export const modelFacts = computed<Partial<Facts>>(() => {
+  const known = facts.value;
+  if (!known) return {};
+  return !known.store || (known.loaded && known.model === modelOf(current.value)) ? known : {};
+});
 export const heads = signal<ChatHead[]>([]);
 export const total = signal(0);
 export const search = signal("");
@@ -63,14 +71,13 @@ export const chatOf = (id: string) => open.value.get(id);
 
 export function startChat(): void {
   const now = Date.now();
-  const model = current.value?.model || models.value[0] || facts.value?.model || "";
   const chat: Chat = {
     bezel_chat: 1,
     id: newId(),
     title: "New chat",
     created: now,
     updated: now,
-    model,
+    model: modelOf(current.value),
     leaf: null,
     settings: lastSettings(),
     messages: [],
@@ -140,6 +147,29 @@ export function setModel(model: string): void {
   if (!chat) return;
   update(chat.id, (c) => ({ ...c, model }));
   if (chat.messages.length) saveSoon(chat.id);
+}
+
+// ---- models
+
+/** The name of the model that answers in a chat: its own where that is here, else the server's choice. */
+export function modelOf(chat: Chat | null): string {
+  const list = models.value;
+  const usual = facts.value?.model ?? "";
+  if (chat && list.includes(chat.model)) return chat.model;
+  return list.includes(usual) ? usual : (list[0] ?? usual);
+}
+
+export async function readModels(): Promise<void> {
+  const now = await getFacts();
+  models.value = await getModels();
+  facts.value = now;
+}
+
+/** Asks for the facts again when a model answers that they are not about. */
+export async function readFactsOf(model: string): Promise<void> {
+  const known = facts.value;
+  if (!known?.store || (known.loaded && known.model === model)) return;
+  facts.value = await getFacts().catch(() => facts.value); // the next answer asks again
 }
 
 // ---- the list
@@ -247,8 +277,7 @@ export function saveNow(): void {
 
 export async function start(): Promise<void> {
   try {
-    facts.value = await getFacts();
-    models.value = await getModels();
+    await readModels();
     await openFromAddress();
     await refreshList();
   } catch (error) {

@@ -6,6 +6,21 @@ const grouped = new Intl.NumberFormat("en-GB");
 /** 12345 as 12,345. */
 export const number = (n: number) => grouped.format(n);
 
+/** 1833706 as 1.83 MB. */
+export function size(bytes: number): string {
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
+  let at = 0;
+  for (; bytes >= 999.5 && at < units.length - 1; ++at) bytes /= 1000;
+  return `${at ? bytes.toPrecision(3) : bytes} ${units[at]}`;
+}
+
+/** Seconds as a person would say them: 40 s, 3 min, 1 h 20 min. */
+export function duration(seconds: number): string {
+  if (seconds <= 55) return `${Math.max(5, Math.ceil(seconds / 5) * 5)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
 export async function copy(text: string): Promise<void> {
   if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
   // Over plain HTTP from another machine there is no clipboard but this.

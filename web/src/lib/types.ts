@@ -98,16 +98,35 @@ export interface ChatHead {
   found?: string;
 }
 
-/** /page.json */
+/** /page.json. What is optional is told of the loaded model alone. */
 export interface Facts {
+  /** The loaded model, else the one that answers unless asked otherwise, or "". */
   model: string;
   version: string;
-  family: string;
-  variant: string;
-  context: number;
-  thinking: boolean;
+  /** Whether models can be chosen by name, pulled and deleted here. */
+  store: boolean;
+  loaded: boolean;
   chats: boolean;
-  sampling: { temperature: number; top_k: number; top_p: number; min_p: number };
+  context?: number;
+  thinking?: boolean;
+  sampling?: { temperature: number; top_k: number; top_p: number; min_p: number };
+}
+
+/** A model of /api/tags. */
+export interface StoredModel {
+  name: string;
+  /** Bytes. */
+  size: number;
+  details: { family: string; parameter_size: string; quantization_level: string };
+  bezel: { place: string; ours: boolean; loaded: boolean };
+}
+
+/** A line of what /api/pull answers; bytes are those of all files. */
+export interface PullStep {
+  status?: string;
+  total?: number;
+  completed?: number;
+  error?: string;
 }
 
 export const plainSettings: Settings = {

@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { ask, running, stop, tokensOf } from "../lib/run";
-import { current, facts, report, say, setSettings } from "../lib/state";
+import { current, modelFacts, noModel, report, say, setSettings } from "../lib/state";
 import { number } from "../lib/text";
 import { readText } from "../lib/transfer";
 import type { TextFile } from "../lib/types";
@@ -29,7 +29,7 @@ export async function addFiles(list: File[]): Promise<void> {
 }
 
 function Meter({ chat }: { chat: string }) {
-  const most = facts.value?.context ?? 0;
+  const most = modelFacts.value.context ?? 0;
   const now = tokensOf(chat);
   if (!most) return null;
   const part = Math.min(1, now / most);
@@ -64,7 +64,7 @@ function Chips() {
   const tools = s.tools.length + (s.ownTools.trim() ? 1 : 0);
   return (
     <>
-      {facts.value?.thinking && (
+      {modelFacts.value.thinking && (
         <button type="button" class="chip" aria-pressed={s.think} onClick={() => setSettings({ think: !s.think })}>
           <Icon name="bulb" />
           Think
@@ -102,7 +102,7 @@ export function Composer() {
   if (!chat) return null;
   const empty = !draft.value.trim() && !files.value.length;
   const send = () => {
-    if (empty || run) return;
+    if (empty || run || noModel.value) return;
     ask(chat.id, draft.value.trim(), files.value);
     draft.value = "";
     files.value = [];
@@ -178,7 +178,7 @@ export function Composer() {
             <Icon name="stop" />
           </button>
         ) : (
-          <button type="submit" class="send" aria-label="Send" title="Send (Enter)" disabled={empty}>
+          <button type="submit" class="send" aria-label="Send" title="Send (Enter)" disabled={empty || noModel.value}>
             <Icon name="send" />
           </button>
         )}

@@ -2,7 +2,8 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { ask } from "../lib/run";
-import { current, facts } from "../lib/state";
+import { current, modelOf, noModel } from "../lib/state";
+import { modelsShown } from "../lib/store";
 import { pathOf, siblings } from "../lib/tree";
 import type { Chat } from "../lib/types";
 import { Gem, Icon } from "./icons";
@@ -16,11 +17,24 @@ const ideas = [
 ];
 
 function Welcome({ chat }: { chat: Chat }) {
+  if (noModel.value)
+    return (
+      <div class="welcome">
+        <Gem />
+        <h2>No model is here yet</h2>
+        <p>Pull one from the hub, and talk to it on this machine.</p>
+        <div class="row">
+          <button type="button" class="button primary" onClick={() => (modelsShown.value = true)}>
+            Get a model
+          </button>
+        </div>
+      </div>
+    );
   return (
     <div class="welcome">
       <Gem />
       <h2>What shall we talk about?</h2>
-      <p>{facts.value?.model} runs on this server. Nothing you write goes anywhere else.</p>
+      <p>{modelOf(chat)} runs on this server. Nothing you write goes anywhere else.</p>
       <ul class="ideas">
         {ideas.map(([verb, rest]) => (
           <li key={verb}>

@@ -2,9 +2,10 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
-import { current, models, setModel } from "../lib/state";
+import { current, facts, modelOf, models, setModel } from "../lib/state";
 import { download, fileName, markdownOf } from "../lib/transfer";
 import { IconButton } from "./icons";
+import { ModelsButton } from "./models";
 import { Rename } from "./rename";
 import { showSettings } from "./settings";
 import { sidebarShown } from "./sidebar";
@@ -105,9 +106,9 @@ export function Header({ showKeys }: { showKeys: () => void }) {
       {chat && list.length > 0 && (
         <select
           id="model"
-          class={`model ${list.length === 1 ? "one" : ""}`}
+          class={`model ${list.length === 1 || facts.value?.store ? "wide-only" : ""}`}
           aria-label="Model"
-          value={list.includes(chat.model) ? chat.model : list[0]}
+          value={modelOf(chat)}
           onChange={(e) => setModel(e.currentTarget.value)}
         >
           {list.map((m) => (
@@ -115,6 +116,7 @@ export function Header({ showKeys }: { showKeys: () => void }) {
           ))}
         </select>
       )}
+      {facts.value?.store && <ModelsButton />}
       <Share />
       <IconButton icon="keys" class="wide-only" label="Keys" keys="Ctrl+/" onClick={showKeys} />
       <IconButton

@@ -23,6 +23,7 @@ const paths = {
   bulb: "M9 18h6M10 21h4M12 3a6 6 0 0 0-3.5 10.9c.5.4.8 1 .8 1.6h5.4c0-.6.3-1.2.8-1.6A6 6 0 0 0 12 3z",
   tool: "M14.5 6.5a4 4 0 0 1 5-1l-2.5 2.5 1.5 1.5L21 7a4 4 0 0 1-5.5 4.7L8 19.2a2 2 0 0 1-3-3l7.5-7.4a4 4 0 0 1 2-2.3z",
   keys: "M3 7h18v10H3zM7 11h.01M11 11h.01M15 11h.01M8 14h8",
+  models: "M12 3l8 4.5v9L12 21l-8-4.5v-9zM4 7.5l8 4.5 8-4.5M12 12v9",
   braces: "M9 4c-3 0-3 2-3 4s0 4-2 4c2 0 2 2 2 4s0 4 3 4M15 4c3 0 3 2 3 4s0 4 2 4c-2 0-2 2-2 4s0 4-3 4",
 };
 type IconName = keyof typeof paths;
@@ -54,10 +55,12 @@ interface ButtonProps {
   pressed?: boolean;
   expanded?: boolean;
   keys?: string;
+  /** A few letters below the icon; the label says them too. */
+  note?: string;
 }
 
 /** A button that shows an icon alone. */
-export function IconButton({ icon, label, onClick, disabled, pressed, expanded, keys, class: more }: ButtonProps) {
+export function IconButton({ icon, label, onClick, disabled, pressed, expanded, keys, note, class: more }: ButtonProps) {
   return (
     <button
       type="button"
@@ -71,6 +74,11 @@ export function IconButton({ icon, label, onClick, disabled, pressed, expanded, 
       onClick={onClick}
     >
       <Icon name={icon} />
+      {note && (
+        <span class="note" aria-hidden="true">
+          {note}
+        </span>
+      )}
     </button>
   );
 }

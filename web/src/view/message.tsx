@@ -1,5 +1,5 @@
 // One message: what was said, thought and called, and what can be done with it.
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { ask, giveResult, regenerate, rewrite, type Run, running, showBranch } from "../lib/run";
 import { report, say } from "../lib/state";
@@ -98,7 +98,7 @@ function Branches({ chat, message, place, places, busy }: Props & { busy: boolea
 /** Stays open while the chat is busy: what is written cannot be sent then. */
 function Editor({ message, busy, done }: { message: Message; busy: boolean; done: (text: string | null) => void }) {
   const area = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     area.current?.focus();
     area.current?.setSelectionRange(message.content.length, message.content.length);
   }, []);

@@ -1,5 +1,5 @@
 // A field for the name of a chat. What comes first counts: Enter, Escape, or leaving the field.
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 import { rename, report } from "../lib/state";
 
@@ -13,7 +13,7 @@ interface Props {
 export function Rename({ id, title, label, done }: Props) {
   const field = useRef<HTMLInputElement>(null);
   const over = useRef(false);
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.select();
   }, []);

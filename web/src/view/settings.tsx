@@ -3,7 +3,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 import { schemaProblem, toolsProblem } from "../lib/request";
-import { current, facts, setSettings } from "../lib/state";
+import { current, modelFacts, setSettings } from "../lib/state";
 import { builtIn } from "../lib/tools";
 import { type NumberName, numberNames, plainSettings, type Settings } from "../lib/types";
 import { Dialog } from "./dialog";
@@ -23,10 +23,11 @@ interface NumberRow {
 }
 
 function rows(): NumberRow[] {
-  const d = facts.value?.sampling;
-  const off = (x: number | undefined, none: number) => (x === undefined || x === none ? "off" : String(Number(x.toFixed(3))));
+  const d = modelFacts.value.sampling;
+  const shown = (x: number | undefined) => (x === undefined ? "the model's" : String(Number(x.toFixed(3))));
+  const off = (x: number | undefined, none: number) => (x === none ? "off" : shown(x));
   return [
-    { name: "temperature", label: "Temperature", least: 0, most: 2, step: 0.05, otherwise: String(d?.temperature ?? 1), what: "0: always the likeliest" },
+    { name: "temperature", label: "Temperature", least: 0, most: 2, step: 0.05, otherwise: shown(d?.temperature), what: "0: always the likeliest" },
     { name: "top_k", label: "Top k", least: 0, most: 1000, step: 1, otherwise: off(d?.top_k, 0), what: "only the k likeliest; 0: all" },
     { name: "top_p", label: "Top p", least: 0, most: 1, step: 0.01, otherwise: off(d?.top_p, 1), what: "the likeliest that make up this share" },
     { name: "min_p", label: "Min p", least: 0, most: 1, step: 0.01, otherwise: off(d?.min_p, 0), what: "at least this share of the likeliest" },
@@ -197,7 +198,7 @@ export function SettingsPanel() {
             value={s.system}
             onInput={(system) => setSettings({ system })}
           />
-          {facts.value?.thinking && (
+          {modelFacts.value.thinking && (
             <>
               <label class="choice">
                 <input type="checkbox" checked={s.think} onChange={(e) => setSettings({ think: e.currentTarget.checked })} />
