@@ -135,6 +135,8 @@ TEST_F(Models, AreLoadedWhenARequestNamesThemOneAtATime) {
 TEST_F(Models, ANameThatIsNoneOfTheStoresIsTheFirstOnes) {
   EXPECT_EQ(json_of(chat("gpt-4o").body)["model"], "tiny");
   EXPECT_EQ(json_of(chat("").body)["model"], "tiny");
+  EXPECT_EQ(json_of(chat("other").body)["model"], "other");
+  EXPECT_EQ(json_of(chat("").body)["model"], "tiny");  // also while another is loaded
 }
 
 TEST_F(Models, OneThatCouldBeFetchedIsNotTakenForAnother) {
@@ -163,6 +165,14 @@ TEST_F(Models, AreLetGoAfterKeepAlive) {
   EXPECT_EQ(chat("tiny").status, 200);
   std::this_thread::sleep_for(milliseconds(50));
   EXPECT_EQ(loaded(), "tiny");  // the first stays
+}
+
+TEST_F(Models, LookingAtAModelKeepsItNoLonger) {
+  close();
+  keep_alive_ = std::chrono::seconds(1);
+  open(4, 8, "");
+  EXPECT_EQ(chat("other").status, 200);
+  EXPECT_TRUE(becomes(""));  // it asks /api/ps all the time
 }
 
 TEST_F(Models, KeepAliveOfARequestCountsFromThenOn) {

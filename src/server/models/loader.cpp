@@ -55,8 +55,8 @@ class OneModel final : public Loader {
   void with(const std::string& name, KeepAlive keep_alive, Loader::Use use) override;
   std::optional<LoadedModel> loaded() override {
     const std::lock_guard lock(mutex_);
-    if (now_.service == nullptr) return std::nullopt;
-    return lend();
+    if (now_.service == nullptr || stopping_) return std::nullopt;
+    return lend(false);
   }
   std::optional<seconds> seconds_left() const override {
     const std::lock_guard lock(mutex_);
@@ -83,13 +83,14 @@ class OneModel final : public Loader {
  private:
   class Use {
    public:
-    explicit Use(OneModel& of) : of_(of) {}
-    ~Use() { of_.used(); }
+    Use(OneModel& of, bool answers) : of_(of), answers_(answers) {}
+    ~Use() { of_.used(answers_); }
     Use(const Use&) = delete;
     Use& operator=(const Use&) = delete;
 
    private:
     OneModel& of_;
+    bool answers_;  // else it only looks, which keeps nothing loaded for longer
   };
   struct Wanted {
     std::string name, path;
@@ -107,15 +108,16 @@ class OneModel final : public Loader {
     Clock::time_point last_use;
   };
 
+  bool has_first() const { return !options_.service.engine.model_path.empty(); }
   Result<Wanted> find(const std::string& name) const;
   Result<std::unique_ptr<Service>> open(const Wanted& w) const;
   // With the lock held, or before there is a thread.
   void hold(const Wanted& w);
-  LoadedModel lend();
+  LoadedModel lend(bool answers = true);
   bool is_now(const std::string& asked) const {
     return now_.service != nullptr && now_.names.count(asked) > 0;
   }
-  void used();
+  void used(bool answers);
   // On the loader's thread.
   void run();
   bool idle_too_long() const {
@@ -141,7 +143,6 @@ class OneModel final : public Loader {
 Result<OneModel::Wanted> OneModel::find(const std::string& name) const {
   Wanted w;
   w.asked = name;
-  const bool has_first = !options_.service.engine.model_path.empty();
   if (options_.store != nullptr && !name.empty() && name != options_.first) {
     auto found = options_.store->find(name);
     if (found) {
@@ -158,9 +159,9 @@ Result<OneModel::Wanted> OneModel::find(const std::string& name) const {
                                "fetches it",
                                name, name),
                    "model"};
-    if (!has_first) return found.error();
+    if (!has_first()) return found.error();
   }
-  if (!has_first)
+  if (!has_first())
     return Error{Errc::BadInput, "must name a model: none is loaded, and GET /v1/models lists them",
                  "model"};
   w.name = options_.first;
@@ -185,21 +186,22 @@ void OneModel::hold(const Wanted& w) {
   const bool first = w.path == options_.service.engine.model_path;
   now_.name = w.name;
   now_.path = w.path;
-  now_.names = {w.name, w.asked, ""};
+  now_.names = {w.name, w.asked};
+  if (first || !has_first()) now_.names.insert("");
   now_.keep_alive = first ? seconds(-1) : options_.keep_alive;
   now_.last_use = Clock::now();
 }
 
-LoadedModel OneModel::lend() {
-  LoadedModel out = {now_.service.get(), now_.name, std::make_shared<const Use>(*this)};
+LoadedModel OneModel::lend(bool answers) {
+  LoadedModel out = {now_.service.get(), now_.name, std::make_shared<const Use>(*this, answers)};
   ++now_.uses;
   return out;
 }
 
-void OneModel::used() {
+void OneModel::used(bool answers) {
   const std::lock_guard lock(mutex_);
   --now_.uses;
-  now_.last_use = Clock::now();
+  if (answers) now_.last_use = Clock::now();
   changed_.notify_all();
 }
 
@@ -207,7 +209,8 @@ void OneModel::with(const std::string& name, KeepAlive keep_alive, Loader::Use u
   std::optional<LoadedModel> model;
   {
     const std::lock_guard lock(mutex_);
-    if (!stopping_ && wanted_.empty() && is_now(name)) {
+    const bool any = name.empty() && !has_first();
+    if (!stopping_ && (any || wanted_.empty()) && is_now(name)) {
       if (keep_alive) now_.keep_alive = *keep_alive;
       model = lend();
     }
@@ -322,11 +325,11 @@ void OneModel::stop() {
   if (options_.stored) options_.stored(stored);
   std::unique_ptr<Service> service;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return now_.uses == 0; });
     add(past_, now_.service->load());
     service = std::move(now_.service);
   }
-  service.reset();  // answers that end here give back what they use
 }
 
 }  // namespace
