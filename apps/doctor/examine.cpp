@@ -183,7 +183,7 @@ class Examination {
     };
     hooks.rows = [&](int first, ConstMat logits) {
       for (int r = 0; r < logits.rows; ++r) {
-        const auto next = static_cast<std::size_t>(first + r + 1);
+        const auto next = static_cast<std::size_t>(first) + static_cast<std::size_t>(r) + 1;
         if (next >= ids.size()) continue;
         const auto row = logits.row_span(r);
         sum += log_sum_exp(row) - static_cast<double>(row[static_cast<std::size_t>(ids[next])]);

@@ -110,6 +110,7 @@ class OneModel final : public Loader {
 
   bool has_first() const { return !options_.service.engine.model_path.empty(); }
   Result<Wanted> find(const std::string& name) const;
+  std::optional<Error> wait(Wanted w, Loader::Use& use);
   Result<std::unique_ptr<Service>> open(const Wanted& w) const;
   // With the lock held, or before there is a thread.
   void hold(const Wanted& w);
@@ -219,21 +220,21 @@ void OneModel::with(const std::string& name, KeepAlive keep_alive, Loader::Use u
   auto found = find(name);
   if (!found) return use(found.error());
   found->keep_alive = keep_alive;
-  std::optional<Error> error;
-  {
-    const std::lock_guard lock(mutex_);
-    if (stopping_) {
-      error = kStopping;
-    } else if (static_cast<int>(wanted_.size()) >= options_.waiting) {
-      error = Error{Errc::Busy, fmt::format("{} requests wait for a model already", wanted_.size()),
-                    ""};
-    } else {
-      found->use = std::move(use);
-      wanted_.push_back(*std::move(found));
-      changed_.notify_all();
-    }
-  }
-  if (error) use(*std::move(error));
+  const auto error = wait(*std::move(found), use);
+  if (error) use(*error);
+}
+
+// Takes `use`, or says why not.
+std::optional<Error> OneModel::wait(Wanted w, Loader::Use& use) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return kStopping;
+  if (static_cast<int>(wanted_.size()) >= options_.waiting)
+    return Error{Errc::Busy, fmt::format("{} requests wait for a model already", wanted_.size()),
+                 ""};
+  w.use = std::move(use);
+  wanted_.push_back(std::move(w));
+  changed_.notify_all();
+  return std::nullopt;
 }
 
 void OneModel::run() {
@@ -282,8 +283,10 @@ void OneModel::hand_out(std::unique_lock<std::mutex>& lock, const std::string& p
   for (Wanted& w : wanted_) (w.path == path ? mine : others).push_back(std::move(w));
   wanted_ = std::move(others);
   for (Wanted& w : mine) {
-    std::optional<LoadedModel> model;
-    if (!error) {
+    Result<LoadedModel> model = kStopping;
+    if (error) {
+      model = *error;
+    } else {
       now_.names.insert(w.asked);
       if (w.keep_alive) now_.keep_alive = *w.keep_alive;
       model = lend();
@@ -291,10 +294,9 @@ void OneModel::hand_out(std::unique_lock<std::mutex>& lock, const std::string& p
     lock.unlock();
     keep_reserve();
     try {
-      w.use(model ? Result<LoadedModel>(*std::move(model)) : Result<LoadedModel>(*error));
+      w.use(std::move(model));
     } catch (const std::exception&) {  // no memory even for saying so: it goes unanswered
     }
-    model.reset();
     w.use = nullptr;
     lock.lock();
   }
