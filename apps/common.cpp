@@ -171,12 +171,12 @@ void ModelFlags::add(CLI::App& command) {
   named(command.add_option("--chunk", options.chunk, "most tokens of a prompt in one pass")
             ->check(range(1, 65536)),
         "N");
-  named(
-      command
-          .add_option("--memory", options.memory,
-                      "most memory to take beside the model's file, as 8GB (default: what is free)")
-          ->transform(CLI::AsSizeValue(false)),
-      "SIZE");
+  named(command
+            .add_option(
+                "--memory", options.memory,
+                "most memory to take beside the model's files, as 8GB (default: what is free)")
+            ->transform(CLI::AsSizeValue(false)),
+        "SIZE");
 }
 
 void ModelFlags::add_cache(CLI::App& command) {

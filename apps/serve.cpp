@@ -145,7 +145,8 @@ LoaderOptions loader_options(const ServeFlags& f, ModelStore* store, LoadLine& l
   LoaderOptions o;
   o.service.engine = f.with.options;
   o.service.engine.sequences = f.parallel;
-  o.service.queue = o.waiting = f.queue;
+  o.service.queue = f.queue;
+  o.waiting = f.parallel + f.queue;
   o.first = name_of(f);
   o.store = store;
   o.keep_alive = std::chrono::seconds(f.keep_alive);

@@ -94,7 +94,8 @@ int remove(const std::string& name, bool yes) {
       return kDone;
     }
   }
-  const Status removed = (*store)->remove(name);
+  const bool that = found && !found->by_alias;  // the very model that was asked about
+  const Status removed = (*store)->remove(that ? found->model.name : name);
   if (!removed) return fail(removed.error());
   note("removed " + name);
   return kDone;

@@ -147,8 +147,11 @@ Result<FoundModel> Store::pull(const std::string& name, const PullOptions& optio
 // ---- removing
 
 Status Store::remove(const std::string& name) {
-  BEZEL_TRY(Aliases all, aliases());
-  if (all.erase(name) > 0) return keep(all);
+  {
+    const std::lock_guard lock(aliases_mutex_);
+    BEZEL_TRY(Aliases all, aliases());
+    if (all.erase(name) > 0) return keep(all);
+  }
   const std::vector<LocalModel> here = scan(places_);
   BEZEL_TRY(const Choice found, look(here, name));
   const LocalModel& m = *found.model;
@@ -201,6 +204,7 @@ Status Store::alias(const std::string& name, const std::string& alias) {
                  "dash",
                  ""};
   BEZEL_TRY(const FoundModel found, find(name));
+  const std::lock_guard lock(aliases_mutex_);
   BEZEL_TRY(Aliases all, aliases());
   all[alias] = found.model.name;
   return keep(all);

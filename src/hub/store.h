@@ -2,6 +2,7 @@
 #pragma once
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ class Store : public ModelStore {
   Places places_;
   Result<Catalogue> catalogue_;  // an Error matters only where a short name is asked for
   bool offline_;
+  std::mutex aliases_mutex_;  // one change of aliases at a time
 };
 
 }  // namespace bezel::hub

@@ -86,6 +86,9 @@ class Router final : public Front {
     models_ = {&loader_,       options_.store,      pulls_.get(),
                options_.model, options_.model_path, api::unix_time()};
   }
+  ~Router() override {
+    if (pulls_ != nullptr) pulls_->stop();  // it holds connections of the server
+  }
   Status listen(std::unique_ptr<http::Server> opened) {
     server_ = std::move(opened);
     return server_->serve(
@@ -259,6 +262,10 @@ std::string Router::stranger(const http::Request& r) const {
   const bool local = is_loopback(options_.http.host);
   if (local && !is_loopback(host))
     return fmt::format("this server answers to localhost only, not to \"{}\"", host);
+  // Pictures and links of other pages send no Origin; browsers say so otherwise.
+  const std::string_view site = r.header("sec-fetch-site");
+  if (page_file(r.path) == nullptr && (site == "cross-site" || site == "same-site"))
+    return "requests of other origins are not answered";
   const std::string_view origin = r.header("origin");
   if (!origin.empty() && origin != fmt::format("http://{}", r.header("host")) &&
       origin != fmt::format("https://{}", r.header("host")))
@@ -343,16 +350,20 @@ void Router::find_model(const Route& route, const std::shared_ptr<Asked>& asked)
   if (!asked->body.is_null()) {
     api::Fields in(asked->body, error);
     name = in.text("model").value_or("");
+    if (route.shape == api::ollama_error && name.empty()) name = in.text("name").value_or("");
     if (route.shape == api::ollama_error) keep_alive = api::read_keep_alive(asked->body, error);
   }
   if (error) return api::refuse(*asked->exchange, *error, route.shape);
-  loader_.with(name, keep_alive, [this, &route, asked, keep_alive](Result<LoadedModel> model) {
-    if (!model) return api::refuse(*asked->exchange, model.error(), route.shape);
-    asked->context = {model->service, model->name, responses_, model->use,
-                      keep_alive == std::chrono::seconds(0)};
-    run(route, *asked);
-    asked->context = {};
-  });
+  const auto gone = std::make_shared<std::atomic<bool>>(false);
+  asked->exchange->on_gone([gone] { *gone = true; });
+  loader_.with(name, keep_alive, gone,
+               [this, &route, asked, keep_alive](Result<LoadedModel> model) {
+                 if (!model) return api::refuse(*asked->exchange, model.error(), route.shape);
+                 asked->context = {model->service, model->name, responses_, model->use,
+                                   keep_alive == std::chrono::seconds(0)};
+                 run(route, *asked);
+                 asked->context = {};
+               });
 }
 
 void Router::run(const Route& route, const Asked& asked) {

@@ -242,6 +242,10 @@ TEST_F(Api, PagesOfOthersAreNotAnswered) {
   EXPECT_EQ(with("Host: localhost\r\nOrigin: http://evil.example\r\n"), 403);
   EXPECT_EQ(with("Host: localhost\r\nOrigin: null\r\n"), 403);
   EXPECT_EQ(with("Host: localhost:80\r\nOrigin: http://localhost:80\r\n"), 200);
+  for (const char* site : {"cross-site", "same-site"})  // a picture, a link
+    EXPECT_EQ(with(fmt::format("Host: localhost\r\nSec-Fetch-Site: {}\r\n", site)), 403);
+  for (const char* site : {"same-origin", "none"})
+    EXPECT_EQ(with(fmt::format("Host: localhost\r\nSec-Fetch-Site: {}\r\n", site)), 200);
 }
 
 TEST_F(Api, AKeyIsNeededWhereOneIsSet) {

@@ -34,6 +34,8 @@ class TestStore final : public ModelStore {
     const std::lock_guard lock(mutex_);
     const auto alias = aliases_.find(name);
     const auto at = models_.find(alias == aliases_.end() ? name : alias->second);
+    if (at == models_.end() && name.find(' ') != std::string::npos)
+      return Error{Errc::BadInput, "is no name", ""};
     if (at == models_.end()) return Error{Errc::NotFound, "there is no \"" + name + "\" here", ""};
     return FoundModel{at->second, "", alias != aliases_.end()};
   }
@@ -138,6 +140,11 @@ TEST_F(Models, AreLoadedWhenARequestNamesThemOneAtATime) {
 TEST_F(Models, ANameThatIsNoneOfTheStoresIsTheFirstOnes) {
   EXPECT_EQ(json_of(chat("gpt-4o").body)["model"], "tiny");
   EXPECT_EQ(json_of(chat("").body)["model"], "tiny");
+  EXPECT_EQ(json_of(chat("Claude Sonnet 4").body)["model"], "tiny");
+  // It may become one's.
+  EXPECT_EQ(post("/api/copy", R"({"source":"other","destination":"gpt-4o"})").status, 200);
+  EXPECT_EQ(json_of(chat("gpt-4o").body)["model"], "other");
+  EXPECT_EQ(json_of(chat("tiny").body)["model"], "tiny");
   EXPECT_EQ(json_of(chat("other").body)["model"], "other");
   EXPECT_EQ(json_of(chat("").body)["model"], "tiny");  // also while another is loaded
 }
@@ -227,6 +234,38 @@ TEST_F(Models, ManyClientsWithTwoModelsAllGetTheirOwn) {
   EXPECT_GE(loader_->load().requests, 24U);  // of all models together
 }
 
+TEST_F(Models, WhoHasLeftIsNotWaitedForAndLoadsNothing) {
+  close();
+  open(2, 1, "", 4096, "scalar");  // the loader's queue holds 64
+  Client talking(front_->port());
+  talking.send(request("POST", "/v1/completions", kEndless));
+  talking.read_until("data: ");
+  for (int i = 0; i < 70; ++i) {
+    Client leaving(front_->port());
+    leaving.send(request("POST", "/v1/completions", R"({"model":"other","prompt":"a"})"));
+  }
+  std::this_thread::sleep_for(milliseconds(50));
+  talking.close();
+  EXPECT_EQ(json_of(chat("tiny").body)["model"], "tiny");
+  EXPECT_EQ(loaded(), "tiny");
+  EXPECT_EQ(loader_->load().requests, 2U);
+}
+
+TEST_F(Models, MoreThanMayWaitForAnotherAreRefused) {
+  LoaderOptions o;
+  o.store = store_.get();
+  o.waiting = 0;
+  const auto loader = Loader::start(o);
+  ASSERT_TRUE(loader) << loader.error().text();
+  bool told = false;
+  (*loader)->with("other", std::nullopt, nullptr, [&](const Result<LoadedModel>& m) {
+    told = true;
+    ASSERT_FALSE(m);
+    EXPECT_EQ(m.error().code, Errc::Busy);
+  });
+  EXPECT_TRUE(told);
+}
+
 TEST_F(Models, WhoWaitsForAnotherIsRefusedWhenTheServerStops) {
   close();
   open(1, 8, "", 4096, "scalar");
@@ -240,6 +279,27 @@ TEST_F(Models, WhoWaitsForAnotherIsRefusedWhenTheServerStops) {
   other.join();
   EXPECT_EQ(answer.status, 503) << answer.body;
   EXPECT_TRUE(has(answer.body, "stopping"));
+}
+
+TEST_F(Models, TheFirstByItsOtherNameIsStillTheFirst) {
+  static const ModelFolder first("e2b", true);
+  close();
+  test_store_->put("org/first", first.path());
+  LoaderOptions o;
+  o.service.engine = tiny(first.path());
+  o.first = "tiny";
+  o.store = store_.get();
+  const auto loader = Loader::start(o);
+  ASSERT_TRUE(loader) << loader.error().text();
+  for (const char* name : {"org/first", "other", "org/first", ""}) {
+    std::atomic<bool> told{false};
+    (*loader)->with(name, std::nullopt, nullptr, [&](const Result<LoadedModel>& m) {
+      EXPECT_EQ(m ? m->name : m.error().text(), std::string(name) == "other" ? "other" : "tiny");
+      told = true;
+    });
+    for (int i = 0; i < 1000 && !told; ++i) std::this_thread::sleep_for(milliseconds(5));
+    EXPECT_TRUE(told);
+  }
 }
 
 TEST_F(Models, AreListedWithWhatIsKnownOfThem) {
@@ -355,12 +415,12 @@ TEST_F(Models, MoreThanTheMemoryThatIsAllowedIsNotLoaded) {
   const auto loader = Loader::start(o);
   ASSERT_TRUE(loader) << loader.error().text();
   std::atomic<bool> told{false};
-  (*loader)->with("other", std::nullopt, [&](const Result<LoadedModel>& m) {
+  (*loader)->with("other", std::nullopt, nullptr, [&](const Result<LoadedModel>& m) {
     ASSERT_FALSE(m);
     EXPECT_TRUE(has(m.error().text(), "--memory")) << m.error().text();
     told = true;
   });
-  (*loader)->with("", std::nullopt, [](const Result<LoadedModel>& m) {
+  (*loader)->with("", std::nullopt, nullptr, [](const Result<LoadedModel>& m) {
     ASSERT_FALSE(m);
     EXPECT_TRUE(has(m.error().text(), "must name a model")) << m.error().text();
   });

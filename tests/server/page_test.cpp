@@ -103,7 +103,10 @@ TEST_F(Page, OtherHostsAndOriginsReachNothing) {
     EXPECT_EQ(r.status, 403) << path;
   }
   EXPECT_EQ(call("PUT", kOne, chat(), "Origin: http://evil.example\r\n").status, 403);
-  EXPECT_EQ(call("GET", kOne).status, 404);  // nothing was saved
+  EXPECT_EQ(call("GET", kOne).status, 404);             // nothing was saved
+  const char* link = "Sec-Fetch-Site: cross-site\r\n";  // leads to the page, and to nothing else
+  EXPECT_EQ(call("GET", "/", "", link).status, 200);
+  EXPECT_EQ(call("GET", "/chats", "", link).status, 403);
 }
 
 TEST_F(Page, AChatIsSavedListedReadAndDeleted) {

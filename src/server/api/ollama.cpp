@@ -186,8 +186,8 @@ std::optional<std::chrono::seconds> read_keep_alive(const Json& body, std::optio
     in.must_be("keep_alive", "must be seconds, or a time like \"5m\" or \"1h30m\"");
     return std::nullopt;
   }
-  return std::chrono::seconds(
-      static_cast<std::int64_t>(std::ceil(std::clamp(*seconds, -1.0, kMost))));
+  if (*seconds < 0) return std::chrono::seconds(-1);
+  return std::chrono::seconds(static_cast<std::int64_t>(std::ceil(std::min(*seconds, kMost))));
 }
 
 void ollama_chat(const Context& context, const Json& body, const ExchangePtr& exchange) {

@@ -412,8 +412,10 @@ asio::awaitable<bool> BeastServer::exchange(Stream& stream, beast::tcp_stream& b
   ++answering_;
   const Underway underway{watch, answering_};
   auto held = std::make_shared<Held>(answer, io_);
-  asio::post(workers_, [this, request = std::move(request), held = std::move(held),
-                        kept = std::move(share)]() mutable { handle(std::move(request), held); });
+  request.room = std::make_shared<const Share>(std::move(share));
+  asio::post(workers_, [this, request = std::move(request), held = std::move(held)]() mutable {
+    handle(std::move(request), held);
+  });
   const bool sent = co_await send(stream, below, *answer);
   co_return sent && answer->keeps_alive();
 }

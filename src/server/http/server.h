@@ -18,8 +18,9 @@ namespace bezel::http {
 struct Limits {
   std::size_t header_bytes = std::size_t{16} << 10U;
   std::size_t body_bytes = std::size_t{32} << 20U;
-  std::size_t all_bodies_bytes = std::size_t{256} << 20U;  // of all requests until they are handled
-  std::size_t queued_bytes = std::size_t{1} << 20U;        // that a slow client may leave unread
+  std::size_t all_bodies_bytes = std::size_t{256}
+                                 << 20U;             // of all requests that are not handled yet
+  std::size_t queued_bytes = std::size_t{1} << 20U;  // that a slow client may leave unread
   int connections = 512;
   std::chrono::seconds handshake_time{10}, header_time{15}, body_time{60}, idle_time{75},
       write_time{30};
@@ -37,7 +38,8 @@ struct Request {
   std::string method, path;                                  // path without the query
   std::vector<std::pair<std::string, std::string>> headers;  // names in lower case
   std::string body;
-  std::string query;  // what follows the path's "?"
+  std::string query;                 // what follows the path's "?"
+  std::shared_ptr<const void> room;  // its share of all bodies, until the last copy goes
 
   std::string_view header(std::string_view name) const;  // the first of that name, or ""
 };

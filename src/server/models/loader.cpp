@@ -4,8 +4,8 @@
 
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <mutex>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -35,24 +35,24 @@ void add(ServiceLoad& to, const ServiceLoad& from) {
   to.answer_seconds += from.answer_seconds;
 }
 
+// Where there is no memory even for saying so, the request goes unanswered.
+void give(const Loader::Use& use, const std::optional<LoadedModel>& model,
+          const std::optional<Error>& error) {
+  keep_reserve();
+  try {
+    use(model ? Result<LoadedModel>(*model) : Result<LoadedModel>(*error));
+  } catch (const std::exception&) {
+  }
+}
+
 class OneModel final : public Loader {
  public:
   explicit OneModel(LoaderOptions options) : options_(std::move(options)) {}
   ~OneModel() override { stop(); }
 
-  Status begin() {
-    if (!options_.service.engine.model_path.empty()) {
-      Wanted first;
-      first.name = options_.first;
-      first.path = options_.service.engine.model_path;
-      BEZEL_TRY(now_.service, open(first));
-      hold(first);
-    }
-    thread_ = std::thread([this] { run(); });
-    return Ok{};
-  }
-
-  void with(const std::string& name, KeepAlive keep_alive, Loader::Use use) override;
+  Status begin();
+  void with(const std::string& name, KeepAlive keep_alive, const Gone& gone,
+            Loader::Use use) override;
   std::optional<LoadedModel> loaded() override {
     const std::lock_guard lock(mutex_);
     if (now_.service == nullptr || stopping_) return std::nullopt;
@@ -67,7 +67,7 @@ class OneModel final : public Loader {
   void forget(const std::string& path) override {
     const std::lock_guard lock(mutex_);
     if (now_.path != path) return;
-    now_.names.clear();
+    now_.going = true;
     now_.keep_alive = seconds(0);
     changed_.notify_all();
   }
@@ -94,31 +94,36 @@ class OneModel final : public Loader {
   };
   struct Wanted {
     std::string name, path;
-    std::uint64_t bytes = 0;  // of its files; 0: not known
-    std::string asked;        // what the request called it
     KeepAlive keep_alive;
+    Gone gone;
     Loader::Use use;
   };
   struct Model {
     std::unique_ptr<Service> service;
     std::string name, path;
-    std::set<std::string> names;  // that were found to be this model
     int uses = 0;
+    bool going = false;  // its files are
     seconds keep_alive{-1};
     Clock::time_point last_use;
   };
 
-  bool has_first() const { return !options_.service.engine.model_path.empty(); }
+  const std::string& first_path() const { return options_.service.engine.model_path; }
+  bool has_first() const { return !first_path().empty(); }
   Result<Wanted> find(const std::string& name) const;
-  std::optional<Error> wait(Wanted w, Loader::Use& use);
-  Result<std::unique_ptr<Service>> open(const Wanted& w) const;
-  // With the lock held, or before there is a thread.
-  void hold(const Wanted& w);
-  LoadedModel lend(bool answers = true);
-  bool is_now(const std::string& asked) const {
-    return now_.service != nullptr && now_.names.count(asked) > 0;
-  }
+  Status check_memory(const std::string& name, std::uint64_t bytes) const;
+  Result<std::unique_ptr<Service>> open(const std::string& path) const;
+  Result<std::unique_ptr<Service>> open_guarded(const Wanted& w) const;
   void used(bool answers);
+  template <class F>
+  std::optional<LoadedModel> lend_now(const F& is_right, KeepAlive keep_alive);
+  std::optional<Error> wait(Wanted w, Loader::Use& use);
+  std::deque<Wanted> without_the_gone();
+
+  // With the lock held, or before there is a thread.
+  bool is_now(const std::string& asked) const;
+  void hold(std::unique_ptr<Service> service, const Wanted& w);
+  LoadedModel lend(bool answers);
+
   // On the loader's thread.
   void run();
   bool idle_too_long() const {
@@ -134,27 +139,42 @@ class OneModel final : public Loader {
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Wanted> wanted_;
-  Model now_;
+  Model now_;         // changed by the loader's thread alone
   ServiceLoad past_;  // of models that were let go
   bool stopping_ = false;
   std::thread thread_;
 };
 
-// Which model a name means. Looks at the disk.
+Status OneModel::begin() {
+  if (has_first()) {
+    Wanted first;
+    first.name = options_.first;
+    first.path = first_path();
+    BEZEL_TRY(auto service, open(first.path));
+    BEZEL_DO(check_memory(first.name, service->engine().info().memory.mapped));
+    hold(std::move(service), first);
+  }
+  thread_ = std::thread([this] { run(); });
+  return Ok{};
+}
+
+// ---- which model a request means
+
+// Looks at the disk.
 Result<OneModel::Wanted> OneModel::find(const std::string& name) const {
   Wanted w;
-  w.asked = name;
   if (options_.store != nullptr && !name.empty() && name != options_.first) {
-    auto found = options_.store->find(name);
+    const auto found = options_.store->find(name);
     if (found) {
-      w.name = found->model.name;
       w.path = found->model.path;
-      w.bytes = found->model.bytes;
+      w.name = w.path == first_path() ? options_.first : found->model.name;
+      BEZEL_DO(check_memory(w.name, found->model.bytes));
       return w;
     }
-    if (found.error().code != Errc::NotFound) return found.error();
-    const auto plan = options_.store->plan(name);
-    if (plan)
+    // BadInput: it cannot be a name at all, and means as little as one that is nobody's.
+    const Errc code = found.error().code;
+    if (code != Errc::NotFound && code != Errc::BadInput) return found.error();
+    if (options_.store->plan(name))
       return Error{Errc::NotFound,
                    fmt::format("{} is not on this machine; `bezel pull {}` or POST /api/pull "
                                "fetches it",
@@ -166,30 +186,78 @@ Result<OneModel::Wanted> OneModel::find(const std::string& name) const {
     return Error{Errc::BadInput, "must name a model: none is loaded, and GET /v1/models lists them",
                  "model"};
   w.name = options_.first;
-  w.path = options_.service.engine.model_path;
+  w.path = first_path();
   return w;
 }
 
-Result<std::unique_ptr<Service>> OneModel::open(const Wanted& w) const {
-  ServiceOptions options = options_.service;
-  const std::uint64_t most = options.engine.memory;
-  if (most > 0 && w.bytes > most)
-    return Error{
-        Errc::TooLarge,
-        fmt::format("{} has {:.1f} GB, and models may take {:.1f} GB here (--memory)", w.name,
-                    static_cast<double>(w.bytes) / 1e9, static_cast<double>(most) / 1e9),
-        "model"};
-  options.engine.model_path = w.path;
-  return Service::start(options);
+Status OneModel::check_memory(const std::string& name, std::uint64_t bytes) const {
+  const std::uint64_t most = options_.service.engine.memory;
+  if (most == 0 || bytes <= most) return Ok{};
+  return Error{Errc::TooLarge,
+               fmt::format("{} has {:.2f} GB, and a model may have {:.2f} GB here (--memory)", name,
+                           static_cast<double>(bytes) / 1e9, static_cast<double>(most) / 1e9),
+               ""};
 }
 
-void OneModel::hold(const Wanted& w) {
-  const bool first = w.path == options_.service.engine.model_path;
+// The loaded model's own name, or none where that means it.
+bool OneModel::is_now(const std::string& asked) const {
+  if (now_.service == nullptr || now_.going) return false;
+  if (asked.empty()) return !has_first() || now_.path == first_path();
+  return asked == now_.name;
+}
+
+void OneModel::with(const std::string& name, KeepAlive keep_alive, const Gone& gone,
+                    Loader::Use use) {
+  if (auto model = lend_now([&] { return is_now(name); }, keep_alive))
+    return use(*std::move(model));
+  auto found = find(name);
+  if (!found) return use(found.error());
+  const auto is_that = [&] { return now_.service != nullptr && now_.path == found->path; };
+  if (auto model = lend_now(is_that, keep_alive)) return use(*std::move(model));
+  found->keep_alive = keep_alive;
+  found->gone = gone;
+  if (const auto error = wait(*std::move(found), use)) use(*error);
+}
+
+// The loaded model, if it is the right one and nobody waits for another.
+template <class F>
+std::optional<LoadedModel> OneModel::lend_now(const F& is_right, KeepAlive keep_alive) {
+  const std::lock_guard lock(mutex_);
+  if (stopping_ || !wanted_.empty() || !is_right()) return std::nullopt;
+  if (keep_alive) now_.keep_alive = *keep_alive;
+  return lend(true);
+}
+
+// Takes `use`, or says why not.
+std::optional<Error> OneModel::wait(Wanted w, Loader::Use& use) {
+  without_the_gone();
+  const std::lock_guard lock(mutex_);
+  if (stopping_) return kStopping;
+  if (static_cast<int>(wanted_.size()) >= options_.waiting)
+    return Error{Errc::Busy, fmt::format("{} requests wait for a model already", wanted_.size()),
+                 ""};
+  w.use = std::move(use);
+  wanted_.push_back(std::move(w));
+  changed_.notify_all();
+  return std::nullopt;
+}
+
+// Takes those whose clients have left out of the queue; they are let go without the lock.
+std::deque<OneModel::Wanted> OneModel::without_the_gone() {
+  const std::lock_guard lock(mutex_);
+  std::deque<Wanted> gone, here;
+  for (Wanted& w : wanted_) (w.gone != nullptr && *w.gone ? gone : here).push_back(std::move(w));
+  wanted_ = std::move(here);
+  return gone;
+}
+
+// ---- who uses it
+
+void OneModel::hold(std::unique_ptr<Service> service, const Wanted& w) {
+  now_.service = std::move(service);
   now_.name = w.name;
   now_.path = w.path;
-  now_.names = {w.name, w.asked};
-  if (first || !has_first()) now_.names.insert("");
-  now_.keep_alive = first ? seconds(-1) : options_.keep_alive;
+  now_.keep_alive = w.path == first_path() ? seconds(-1) : options_.keep_alive;
   now_.last_use = Clock::now();
 }
 
@@ -206,43 +274,17 @@ void OneModel::used(bool answers) {
   changed_.notify_all();
 }
 
-void OneModel::with(const std::string& name, KeepAlive keep_alive, Loader::Use use) {
-  std::optional<LoadedModel> model;
-  {
-    const std::lock_guard lock(mutex_);
-    const bool any = name.empty() && !has_first();
-    if (!stopping_ && (any || wanted_.empty()) && is_now(name)) {
-      if (keep_alive) now_.keep_alive = *keep_alive;
-      model = lend();
-    }
-  }
-  if (model) return use(*std::move(model));
-  auto found = find(name);
-  if (!found) return use(found.error());
-  found->keep_alive = keep_alive;
-  const auto error = wait(*std::move(found), use);
-  if (error) use(*error);
-}
-
-// Takes `use`, or says why not.
-std::optional<Error> OneModel::wait(Wanted w, Loader::Use& use) {
-  const std::lock_guard lock(mutex_);
-  if (stopping_) return kStopping;
-  if (static_cast<int>(wanted_.size()) >= options_.waiting)
-    return Error{Errc::Busy, fmt::format("{} requests wait for a model already", wanted_.size()),
-                 ""};
-  w.use = std::move(use);
-  wanted_.push_back(std::move(w));
-  changed_.notify_all();
-  return std::nullopt;
-}
+// ---- the loader's thread
 
 void OneModel::run() {
   std::unique_lock lock(mutex_);
-  while (true) {
-    if (stopping_) return;
-    if (!wanted_.empty() && (now_.uses == 0 || wanted_.front().path == now_.path)) {
-      serve_first(lock);
+  while (!stopping_) {
+    const bool may = now_.uses == 0 || (!wanted_.empty() && wanted_.front().path == now_.path);
+    if (!wanted_.empty() && may) {
+      lock.unlock();
+      without_the_gone();
+      lock.lock();
+      if (!wanted_.empty() && !stopping_) serve_first(lock);
     } else if (idle_too_long()) {
       let_go(lock);
     } else if (now_.service != nullptr && now_.uses == 0 && now_.keep_alive >= seconds(0)) {
@@ -253,27 +295,44 @@ void OneModel::run() {
   }
 }
 
-// Loads what the first who waits asks for, unless it is there.
+// Loads what the first who waits asks for, unless it is there. Between the look of run() and here
+// somebody may have borrowed the loaded model: then there is another look.
 void OneModel::serve_first(std::unique_lock<std::mutex>& lock) {
   const std::string path = wanted_.front().path;
   std::optional<Error> error;
   if (now_.service == nullptr || now_.path != path) {
+    if (now_.uses > 0) return;
     Wanted w = wanted_.front();
     w.use = nullptr;
     if (now_.service != nullptr) let_go(lock);
     lock.unlock();
-    auto service = open(w);
-    if (service && options_.told) options_.told(w.name, &(*service)->engine().info());
+    auto service = open_guarded(w);
     lock.lock();
     if (service) {
-      now_.service = *std::move(service);
-      hold(w);
+      hold(*std::move(service), w);
     } else {
       error = service.error();  // clients need not know where it lies
       if (error->where.rfind(path, 0) == 0) error->where.replace(0, path.size(), w.name);
     }
   }
   hand_out(lock, path, error);
+}
+
+Result<std::unique_ptr<Service>> OneModel::open(const std::string& path) const {
+  ServiceOptions options = options_.service;
+  options.engine.model_path = path;
+  return Service::start(options);
+}
+
+// Whatever goes wrong is the error of those who wait.
+Result<std::unique_ptr<Service>> OneModel::open_guarded(const Wanted& w) const {
+  try {
+    auto service = open(w.path);
+    if (service && options_.told) options_.told(w.name, &(*service)->engine().info());
+    return service;
+  } catch (const std::exception&) {  // memory, or a thread
+    return Error{Errc::NoMemory, "there is no room to load this model", w.name};
+  }
 }
 
 // To everyone who waits for that model.
@@ -283,28 +342,21 @@ void OneModel::hand_out(std::unique_lock<std::mutex>& lock, const std::string& p
   for (Wanted& w : wanted_) (w.path == path ? mine : others).push_back(std::move(w));
   wanted_ = std::move(others);
   for (Wanted& w : mine) {
-    Result<LoadedModel> model = kStopping;
-    if (error) {
-      model = *error;
-    } else {
-      now_.names.insert(w.asked);
+    std::optional<LoadedModel> model;
+    if (!error) {
       if (w.keep_alive) now_.keep_alive = *w.keep_alive;
-      model = lend();
+      model = lend(true);
     }
     lock.unlock();
-    keep_reserve();
-    try {
-      w.use(std::move(model));
-    } catch (const std::exception&) {  // no memory even for saying so: it goes unanswered
-    }
+    give(w.use, model, error);
+    model.reset();
     w.use = nullptr;
     lock.lock();
   }
 }
 
 void OneModel::let_go(std::unique_lock<std::mutex>& lock) {
-  Model gone = std::move(now_);
-  now_ = Model();
+  Model gone = std::exchange(now_, Model());
   add(past_, gone.service->load());
   lock.unlock();
   const Status stored = gone.service->stop();
@@ -320,18 +372,22 @@ void OneModel::stop() {
     if (std::exchange(stopping_, true)) return;
     changed_.notify_all();
   }
-  if (thread_.joinable()) thread_.join();
-  for (Wanted& w : std::exchange(wanted_, {})) w.use(kStopping);
+  if (thread_.joinable()) thread_.join();  // nobody else changes now_ any more
+  std::deque<Wanted> left;
+  {
+    const std::lock_guard lock(mutex_);
+    left.swap(wanted_);
+  }
+  for (const Wanted& w : left) give(w.use, std::nullopt, kStopping);
   if (now_.service == nullptr) return;
   const Status stored = now_.service->stop();
   if (options_.stored) options_.stored(stored);
   std::unique_ptr<Service> service;
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return now_.uses == 0; });
-    add(past_, now_.service->load());
-    service = std::move(now_.service);
-  }
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return now_.uses == 0; });
+  add(past_, now_.service->load());
+  service = std::move(now_.service);
+  lock.unlock();
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The loaded model: one at a time, by name, and let go when nobody has asked it for a while.
 #pragma once
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -40,6 +41,7 @@ struct LoadedModel {
 class Loader {
  public:
   using KeepAlive = std::optional<std::chrono::seconds>;
+  using Gone = std::shared_ptr<const std::atomic<bool>>;  // the client has left; null: it stays
   using Use = std::function<void(Result<LoadedModel>)>;
 
   // Loads the first model before it returns.
@@ -51,8 +53,9 @@ class Loader {
   // until it is done; requests go in their order, those for one model together. An empty name is
   // the first model's, or without one that of the loaded. A name that is none of the store's is
   // the first model's too, if there is one. NotFound: no such model is here. Busy: too many wait.
-  // `keep_alive`: from now on in place of what the options say.
-  virtual void with(const std::string& name, KeepAlive keep_alive, Use use) = 0;
+  // `keep_alive`: from now on in place of what the options say. Who is `gone` before the model is
+  // there may be forgotten, and `use` never called.
+  virtual void with(const std::string& name, KeepAlive keep_alive, const Gone& gone, Use use) = 0;
   // The model that is loaded now.
   virtual std::optional<LoadedModel> loaded() = 0;
   // Seconds until the loaded model is let go if nobody asks; nothing: it stays, or none is loaded.
@@ -61,7 +64,8 @@ class Loader {
   virtual void forget(const std::string& path) = 0;
   // Of all models since the start, added up; running and waiting ones of the loaded.
   virtual ServiceLoad load() const = 0;
-  // Refuses everybody who waits or comes later, cancels what runs and lets the model go. Once.
+  // Refuses everybody who waits or comes later, cancels what runs and lets the model go; waits for
+  // a model that is being loaded. Once.
   virtual void stop() = 0;
 };
 

@@ -117,8 +117,9 @@ class Threads final : public Pulls {
     const std::lock_guard lock(mutex_);
     if (stopping_) return Error{Errc::Busy, "the server is stopping", ""};
     all_.remove_if([](const std::shared_ptr<Pull>& p) {
-      if (p->ended) p->thread.join();
-      return p->ended.load();
+      if (!p->ended) return false;
+      p->thread.join();
+      return true;
     });
     if (all_.size() >= kMostPulls)
       return Error{Errc::Busy, fmt::format("{} models are fetched already", all_.size()), ""};

@@ -152,11 +152,11 @@ Json ollama_tags(const ModelsContext& context) {
 Json ollama_ps(const ModelsContext& context) {
   Json j;
   j["models"] = Json::array();
+  const auto left = context.loader->seconds_left();  // first: looking is a use
   for (const Told& t : all_models(context)) {
     if (!t.loaded) continue;
     Json m = ollama_entry(t);
     m["size"] = t.info()->memory.mapped + t.info()->memory.anonymous();
-    const auto left = context.loader->seconds_left();
     m["expires_at"] =
         left ? api::iso_time(api::unix_time() + left->count()) : "9999-12-31T23:59:59Z";
     m["size_vram"] = 0;
@@ -210,9 +210,11 @@ void ollama_delete(const ModelsContext& context, const Json& body,
   if (!error && context.store == nullptr) error = only_one();
   if (error) return refuse(exchange, *error);
   const auto found = context.store->find(*name);
-  const Status removed = context.store->remove(*name);
+  // The very model that was found: another may fit the name in a moment.
+  const bool that = found && !found->by_alias;
+  const Status removed = context.store->remove(that ? found->model.name : *name);
   if (!removed) return refuse(exchange, removed.error());
-  if (found && !found->by_alias) context.loader->forget(found->model.path);
+  if (that) context.loader->forget(found->model.path);
   exchange->respond(200, "application/json", "{}");
 }
 

@@ -138,12 +138,12 @@ void add_models(Json& paths) {
   constexpr const char* kLines = "application/x-ndjson";
   paths["/api/tags"]["get"] = get("The models that can answer", Api::Ollama, json_object());
   paths["/api/ps"]["get"] = get("The loaded model", Api::Ollama, json_object());
-  paths["/api/show"]["post"] = post("A model", Api::Ollama, schema::one_model(false), nullptr);
+  paths["/api/show"]["post"] = post("A model", Api::Ollama, schema::one_model(), nullptr);
   Json& pull = paths["/api/pull"]["post"];
   pull = post("Fetches a model from the hub", Api::Ollama, schema::pull(), kLines);
   for (const char* status : {"502", "507"}) pull["responses"][status] = ref("OllamaError");
   paths["/api/delete"]["delete"] = post("Removes a model that Bezel has fetched, or an alias",
-                                        Api::Ollama, schema::one_model(true), nullptr);
+                                        Api::Ollama, schema::one_model(), nullptr);
   paths["/api/copy"]["post"] =
       post("Gives a model another name", Api::Ollama, schema::copy(), nullptr);
 }

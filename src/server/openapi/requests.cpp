@@ -250,6 +250,7 @@ Properties ollama_rules() {
   options.push_back({"num_predict", whole(-2, kMost, "below 1: no limit")});
   options.push_back({"stop", stop()});
   return {{"model", text()},
+          {"name", text("the same")},
           {"options", object(options)},
           {"format", either({choice({"json", ""}), type("object", "a JSON Schema")})},
           {"keep_alive",
@@ -277,16 +278,14 @@ Json ollama_generate() {
   return object(p);
 }
 
-Json one_model(bool must) {
-  const Properties p = {{"model", text()}, {"name", text("the same")}};
-  return must ? object(p, {"model"}) : object(p);
+Json one_model() {
+  return object({{"model", text()}, {"name", text("the same")}});
 }
 
 Json pull() {
   return object({{"model", text("a name like e2b, or owner/repo")},
                  {"name", text("the same")},
-                 {"stream", flag("true by default: a line for every piece of news")}},
-                {"model"});
+                 {"stream", flag("true by default: a line for every piece of news")}});
 }
 
 Json copy() {

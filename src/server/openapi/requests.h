@@ -12,7 +12,7 @@ Json embeddings(const EngineInfo& info);
 Json messages(bool counting);
 Json ollama_chat();
 Json ollama_generate();
-Json one_model(bool must);  // whether its name must be there
+Json one_model();
 Json pull();
 Json copy();
 Json tokenize();
