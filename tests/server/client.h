@@ -38,6 +38,8 @@ class Client {
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }
+  // Sends nothing more.
+  void end() { ::shutdown(fd_, SHUT_WR); }
   // False when the other side has closed.
   bool send(const std::string& bytes) {
     for (std::size_t at = 0; at < bytes.size();) {
