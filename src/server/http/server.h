@@ -30,7 +30,7 @@ struct Options {
   std::string host = "127.0.0.1";  // an address, or a name of this machine
   std::uint16_t port = 8080;       // 0: any free one
   Limits limits;
-  int workers = 2;        // threads that run the handler
+  int workers = 4;        // threads that run the handler
   std::string cert, key;  // PEM files; both: TLS is spoken, neither: not
 };
 
