@@ -2,7 +2,7 @@
 // int8 dot on registers alone, the fused multiply-add on registers alone, and a plain walk through
 // memory. BEZEL_ISA names another table. bench/roofline.py draws the result.
 //   GOP/s   10^9 operations a second; a multiply-add counts two
-//   GB/s    10^9 bytes of weights (or keys and values) a second, as they are stored
+//   GB/s    10^9 bytes of weights (or keys and values, or inputs) a second, as they are stored
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -167,6 +167,22 @@ void packed(benchmark::State& state, DType type, int n, bool cached) {
   rate(state, "GOP/s", 2.0 * n * kPanelRows * kIn * static_cast<double>(panels));
 }
 
+// Activations to int8: inputs that lie in the cache.
+void rounding(benchmark::State& state) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(kIn), scale(kIn / kQ8Block);
+  for (float& v : x) v = normal(random);
+  std::vector<std::int8_t> q(kIn);
+  std::vector<std::int32_t> half_sums(2 * scale.size());
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(
+        table().quantize_q8(x.data(), kIn, {q.data(), scale.data(), half_sums.data()}));
+    benchmark::ClobberMemory();
+  }
+  rate(state, "GB/s", 4.0 * kIn);
+}
+
 // One segment of 256 keys for n_q queries, head_dim 256, f16.
 void attention(benchmark::State& state, int n_q) {
   constexpr int kDim = 256;
@@ -206,6 +222,7 @@ void add_kernels() {
     RegisterBenchmark(("answer8/" + name + "/cache").c_str(), packed, type, 8, true);
     RegisterBenchmark(("answer8/" + name + "/memory").c_str(), packed, type, 8, false);
   }
+  RegisterBenchmark("rounding", rounding);
   RegisterBenchmark("attention/1", attention, 1);
   RegisterBenchmark("attention/64", attention, 64);
 }
