@@ -88,12 +88,12 @@ struct KernelTable {
   // As expand_q8, to float32 [n_k][16]; any type; F32, F16 and BF16 take any n_k and first_k.
   void (*expand_f32)(DType type, const std::byte* rows, std::size_t row_bytes, int n_rows,
                      int first_k, int n_k, float* panel);
-  // n_panels consecutive panels, panel p at panels + p * panel_stride floats, with the inputs
-  // x[t][0..n_k) of every token: y[t][16 p + lane]. Every output is one chain of fma over ascending
-  // k that starts from +0 when `first`, and goes on from y otherwise, so that long products may be
-  // walked in pieces.
-  void (*product_f32)(const float* panels, std::ptrdiff_t panel_stride, int n_panels, int n_k,
-                      const float* const* x, int n_tokens, bool first, float* y,
+  // n_panels panels [n_k][16] of F32 (as expand_f32 gives), F16 or BF16 (packed.h), panel p at
+  // panels + p * panel_bytes, with the inputs x[t][0..n_k) of every token: y[t][16 p + lane]. Every
+  // output is one chain of fma over ascending k that starts from +0 when `first`, and goes on from
+  // y otherwise, so that long products may be walked in pieces.
+  void (*product_f32)(DType type, const std::byte* panels, std::size_t panel_bytes, int n_panels,
+                      int n_k, const float* const* x, int n_tokens, bool first, float* y,
                       std::ptrdiff_t y_stride);
 
   // ---- rows

@@ -28,7 +28,7 @@ struct Linear {
   int in = 0;
   const std::byte* data = nullptr;
   std::size_t row_bytes = 0;  // of a row, though a packed one does not lie in one piece
-  bool packed = false;        // for products with int8 activations only
+  bool packed = false;        // quantised: for products with int8 activations only
 
   bool present() const { return data != nullptr; }
   // Rows [first, first + n): one expert of several stored one after the other, or one of two
@@ -141,6 +141,7 @@ class Ops {
  private:
   struct Rounded;  // activations as int8
   struct Task;     // one product of a group
+  struct FloatPanels;
   struct AttnTask;
   struct Frequencies {
     RopeShape shape;
@@ -154,6 +155,8 @@ class Ops {
   // one is NaN or infinite.
   bool round_tile(ConstMat x, int begin, int end, std::byte* to) const;
   void run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffer) const;
+  FloatPanels expand_floats(const Linear& w, int first_row, int n_panels, int begin, int end,
+                            std::byte* buffer) const;
   void run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
                std::byte* buffer) const;
   void attend_rows(const AttnTask& task);

@@ -8,6 +8,7 @@
 
 #include "base/fp_env.h"
 #include "kernels/ops.h"
+#include "kernels/packed.h"
 #include "kernels/woven.h"
 
 namespace bezel {
@@ -109,6 +110,18 @@ struct Ops::Task {
   }
 };
 
+// Float panels side by side, `bytes` apart, each with the inputs from first_k on.
+struct Ops::FloatPanels {
+  DType type;
+  const std::byte* at;
+  int first_k;
+  std::size_t bytes;
+
+  const std::byte* from(int k) const {
+    return at + packed_row_bytes(type, (k - first_k) * kPanelRows);
+  }
+};
+
 Ops::Rounded Ops::round_rows(ConstMat x) {
   BEZEL_CHECK(x.cols % kQ8Block == 0);
   BEZEL_CHECK(kTokenBlock % table_.tile == 0);
@@ -177,35 +190,42 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
   }
 }
 
+// Inputs [begin, end) of the rows of n_panels panels as floats.
+Ops::FloatPanels Ops::expand_floats(const Linear& w, int first_row, int n_panels, int begin,
+                                    int end, std::byte* buffer) const {
+  const auto one = static_cast<std::size_t>((end - begin) * kPanelRows);
+  float* panels = reinterpret_cast<float*>(buffer);
+  for (int p = 0; p < n_panels; ++p) {
+    const int row = first_row + p * kPanelRows;
+    table_.expand_f32(w.type, w.data + static_cast<std::size_t>(row) * w.row_bytes, w.row_bytes,
+                      std::min(kPanelRows, w.out - row), begin, end - begin,
+                      panels + one * static_cast<std::size_t>(p));
+  }
+  return {DType::F32, buffer, begin, sizeof(float) * one};
+}
+
 void Ops::run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
                   std::byte* buffer) const {
   const Linear& w = *task.w;
   const int first = first_panel * kPanelRows,
             n_out = std::min(n_panels * kPanelRows, w.out - first);
-  float* panels = reinterpret_cast<float*>(buffer);
   alignas(64) float aside[kTokenBlock * kPanelGroup * kPanelRows];
   std::array<const float*, kTokenBlock> in;
-  const auto expand = [&](int k, int n_k) {  // panel p at panels + p * n_k * 16
-    for (int p = 0; p < n_panels; ++p) {
-      const int row = first + p * kPanelRows;
-      table_.expand_f32(w.type, w.data + static_cast<std::size_t>(row) * w.row_bytes, w.row_bytes,
-                        std::min(kPanelRows, w.out - row), k, n_k, panels + p * n_k * kPanelRows);
-    }
-  };
   const bool few = task.y.rows <= kTokenBlock;  // then a chunk is expanded just before its only use
   const int chunk = few ? kFewChunk : kFloatChunk;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);
-    if (!few) expand(part, part_end - part);
+    FloatPanels panels = {w.type, w.data + static_cast<std::size_t>(first) * w.row_bytes, 0,
+                          kPanelRows * w.row_bytes};
+    if (!w.packed && !few) panels = expand_floats(w, first, n_panels, part, part_end, buffer);
     for (int t = 0; t < task.y.rows; t += kTokenBlock) {
       const int n = std::min(kTokenBlock, task.y.rows - t);
       const Target to = {task.y, first, n_out, t, n, part > 0, aside, n_panels * kPanelRows};
       for (int k = part; k < part_end; k += chunk) {
         const int n_k = std::min(chunk, part_end - k);
-        if (few) expand(k, n_k);
+        if (!w.packed && few) panels = expand_floats(w, first, n_panels, k, k + n_k, buffer);
         for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i) + k;
-        const float* at = few ? panels : panels + (k - part) * kPanelRows;
-        table_.product_f32(at, std::ptrdiff_t{n_k} * kPanelRows, n_panels, n_k, in.data(), n,
+        table_.product_f32(panels.type, panels.from(k), panels.bytes, n_panels, n_k, in.data(), n,
                            k == part, to.out(), to.stride());
       }
       to.finish();
@@ -225,7 +245,7 @@ void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
   for (const Product& p : group) {
     const Linear& w = *p.w;
     BEZEL_CHECK(w.present() && w.in == x.cols && p.y.cols == w.out && p.y.rows == x.rows);
-    BEZEL_CHECK(!w.packed || act_ == Act::Int8);
+    BEZEL_CHECK(!w.packed || !is_quantised(w.type) || act_ == Act::Int8);
     Task& task = tasks[n_tasks++];
     task = {.w = &w,
             .y = p.y,

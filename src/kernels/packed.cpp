@@ -4,11 +4,15 @@
 //   Q5_0  64 inputs    d0 d1, then fifth bits and nibbles of block 0, and of block 1
 //   Q8_0  64 inputs    d0 d1, 32 bytes of block 0, 32 bytes of block 1
 //   Q4_K  256 inputs   as in the file
-//   Q6_K  256 inputs   16 scales, d, two zeros; of each half: 32 bytes of high bits, 64 of nibbles
+//   Q6_K  256 inputs   16 scales, d, two zeros; of each half, eight times: four bytes of high bits,
+//                      four of the first 32 nibbles' bytes, four of the last
+//   F32, F16, BF16     one value
 // What is read first lies first: processors follow a stream, but no jumps.
 #include "kernels/packed.h"
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 
 #include "base/check.h"
@@ -17,10 +21,11 @@
 namespace bezel {
 namespace {
 
-constexpr std::size_t kGroup = 4;  // bytes of a row that stay together
+constexpr std::size_t kGroup = 4;  // bytes of a row of a quantised type that stay together
 
 std::size_t unit_bytes(DType type) {
-  return kGroup * static_cast<std::size_t>(packed_unit(type).groups);
+  const PackedUnit unit = packed_unit(type);
+  return static_cast<std::size_t>(unit.group_bytes) * static_cast<std::size_t>(unit.groups);
 }
 std::size_t file_bytes(DType type) {
   const Format& f = format(type);
@@ -38,10 +43,13 @@ void each_piece(DType type, const Fn& fn) {
     fn(4 + weights, block + 2, weights);
   } else if (type == DType::Q6_K) {
     fn(0, 192, 18);
-    for (std::size_t half = 0; half < 2; ++half) {
-      fn(20 + 96 * half, 128 + 32 * half, 32);
-      fn(52 + 96 * half, 64 * half, 64);
-    }
+    for (std::size_t half = 0; half < 2; ++half)
+      for (std::size_t at = 0; at < 32; at += kGroup) {
+        const std::size_t to = 20 + 96 * half + 3 * at, nibbles = 64 * half + at;
+        fn(to, 128 + 32 * half + at, kGroup);
+        fn(to + kGroup, nibbles, kGroup);
+        fn(to + 2 * kGroup, nibbles + 32, kGroup);
+      }
   } else {
     fn(0, 0, file_bytes(type));
   }
@@ -61,6 +69,11 @@ PackedUnit packed_unit(DType type) {
       return {256, 36};
     case DType::Q6_K:
       return {256, 53};
+    case DType::F32:
+      return {1, 1};
+    case DType::F16:
+    case DType::BF16:
+      return {1, 1, 2};
     default:
       return {};
   }
@@ -75,12 +88,32 @@ std::size_t packed_row_bytes(DType type, int in) {
   return unit_bytes(type) * static_cast<std::size_t>(in / packed_unit(type).inputs);
 }
 
+namespace {
+
+// Values of Bits, 16 rows side by side.
+template <class Bits>
+void pack_floats(const std::byte* rows, std::size_t row_bytes, int in, std::byte* packed) {
+  constexpr int kPiece = 64;  // inputs whose way lies in the first cache
+  for (int k = 0; k < in; k += kPiece)
+    for (std::size_t r = 0; r < kPanelRows; ++r) {
+      const std::byte* from = rows + r * row_bytes;
+      for (int i = k; i < std::min(in, k + kPiece); ++i)
+        std::memcpy(packed + sizeof(Bits) * (static_cast<std::size_t>(i) * kPanelRows + r),
+                    from + sizeof(Bits) * static_cast<std::size_t>(i), sizeof(Bits));
+    }
+}
+
+}  // namespace
+
 void pack_panel(DType type, const std::byte* rows, std::size_t row_bytes, int in,
                 std::byte* packed) {
+  if (type == DType::F32) return pack_floats<std::uint32_t>(rows, row_bytes, in, packed);
+  if (!is_quantised(type)) return pack_floats<std::uint16_t>(rows, row_bytes, in, packed);
   const std::size_t from_bytes = file_bytes(type), n = unit_bytes(type);
   BEZEL_CHECK(n > 0 && n <= kMaxUnitBytes);
   std::array<std::byte, kMaxUnitBytes> row{};  // what no piece fills stays zero
-  for (int unit = 0; unit < in / packed_unit(type).inputs; ++unit) {
+  const int n_units = in / packed_unit(type).inputs;
+  for (int unit = 0; unit < n_units; ++unit) {
     for (std::size_t r = 0; r < kPanelRows; ++r) {
       const std::byte* from = rows + r * row_bytes + static_cast<std::size_t>(unit) * from_bytes;
       each_piece(type, [&](std::size_t to, std::size_t at, std::size_t size) {

@@ -1,6 +1,7 @@
 // Packed weights: the bytes of the file in the order in which few tokens are multiplied fastest.
-// Sixteen rows lie side by side, four bytes of each in turn, so that one stream of memory fills
-// whole registers; scales come before the weights they belong to. See packed.cpp for the units.
+// Sixteen rows lie side by side, four bytes of each in turn (of floats, one value of each), so that
+// one stream of memory fills whole registers; scales come before the weights they belong to. See
+// packed.cpp for the units.
 #pragma once
 #include <cstddef>
 
@@ -8,10 +9,11 @@
 
 namespace bezel {
 
-// Inputs that lie together, and the groups of four bytes a row has for them.
+// Inputs that lie together, and the groups of bytes a row has for them.
 struct PackedUnit {
   int inputs = 0;  // 0: the type is not packed
   int groups = 0;
+  int group_bytes = 4;
 };
 PackedUnit packed_unit(DType type);
 
@@ -22,7 +24,8 @@ std::size_t packed_row_bytes(DType type, int in);
 // Sixteen rows of the file, row_bytes apart, into a packed panel (64-byte aligned).
 void pack_panel(DType type, const std::byte* rows, std::size_t row_bytes, int in,
                 std::byte* packed);
-// The bytes that row `row` (0 .. 15) of a panel has in the file for unit `unit`.
+// The bytes that row `row` (0 .. 15) of a panel of a quantised type has in the file for unit
+// `unit`.
 void unpack_unit(DType type, const std::byte* packed, int unit, int row, std::byte* to);
 
 inline constexpr int kMaxUnitBytes = 212;  // of a row

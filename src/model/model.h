@@ -68,13 +68,13 @@ class Model {
   // Arena bytes that forward needs for batches of up to max_rows with max_read read rows.
   std::size_t scratch_bytes(int max_rows, int max_read, int context, int n_threads) const;
   // Packed weights (kernels/packed.h) take this much memory, 0 when nothing of the model is packed.
-  // `floats`: float matrices too, as Q8_0.
-  std::uint64_t packed_bytes(bool floats) const;
+  // `floats_as_q8`: float matrices as Q8_0.
+  std::uint64_t packed_bytes(bool floats_as_q8) const;
   // Packs what can be packed, over the pool, and lets go of the file's pages it came from. Without
-  // `floats` every result keeps its bits, and few tokens at once run faster; only for int8
-  // activations. NoMemory: nothing has changed. With `floats`, Numeric: a weight is not finite or
-  // too large for Q8_0; the model must not be used.
-  Status pack(ThreadPool& pool, bool floats);
+  // `floats_as_q8` every result keeps its bits, and few tokens at once run faster; only for int8
+  // activations. NoMemory: nothing has changed. With it, Numeric: a weight is not finite or too
+  // large for Q8_0; the model must not be used.
+  Status pack(ThreadPool& pool, bool floats_as_q8);
 
   // Weight bytes one decoded token touches at depth `depth` (weights and K/V), for GB/s figures.
   std::uint64_t bytes_per_token(int depth, DType kv_type) const;
@@ -84,9 +84,9 @@ class Model {
   Model(TensorFile file, Config config) : file_(std::move(file)), config_(std::move(config)) {}
   Status bind();
   Status bind_layer(class Binder& in, Layer& l);
-  // fn(Linear&) for every matrix that can be packed and is not.
+  // fn(Linear&, type to pack as) for every matrix that can be packed and is not.
   template <class Self, class Fn>
-  static void each_packable(Self& model, bool floats, const Fn& fn);
+  static void each_packable(Self& model, bool floats_as_q8, const Fn& fn);
   Mat per_layer_inputs(Ops& op, ConstMat h, std::span<const std::int32_t> ids, int first,
                        int n) const;
   void append_kv(const Layer& l, Pass& p, ConstMat x) const;

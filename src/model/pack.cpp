@@ -14,13 +14,12 @@ namespace bezel {
 namespace {
 
 constexpr int kPanelsAtOnce = 16;
+// Of a matrix, before the file's pages are let go: nearly nothing lies in memory twice.
+constexpr std::size_t kBytesAtOnce = std::size_t{16} << 20U;
 
 // What a matrix is packed as.
-DType packed_type(const Linear& w) {
-  return is_quantised(w.type) ? w.type : DType::Q8_0;
-}
-std::uint64_t bytes_of(const Linear& w) {
-  return packed_row_bytes(packed_type(w), w.in) * static_cast<std::uint64_t>(w.out);
+DType packed_type(const Linear& w, bool floats_as_q8) {
+  return is_quantised(w.type) || !floats_as_q8 ? w.type : DType::Q8_0;
 }
 
 // Sixteen float rows as Q8_0, packed. False when one has a value that Q8_0 cannot hold.
@@ -41,15 +40,15 @@ bool pack_floats(const Linear& w, const std::byte* rows, std::byte* to) {
 }
 
 // Over the pool; false when a value cannot be packed.
-bool pack_matrix(const Linear& w, ThreadPool& pool, std::byte* to) {
-  const std::size_t row = packed_row_bytes(packed_type(w), w.in);
+bool pack_matrix(const Linear& w, DType as, ThreadPool& pool, std::byte* to) {
+  const std::size_t row = packed_row_bytes(as, w.in);
   const int panels = w.out / kPanelRows;
   std::atomic<bool> good{true};
   pool.run((panels + kPanelsAtOnce - 1) / kPanelsAtOnce, [&](int item, int) {
     for (int p = item * kPanelsAtOnce; p < std::min(panels, (item + 1) * kPanelsAtOnce); ++p) {
       const auto first = static_cast<std::size_t>(p) * kPanelRows;
       const std::byte* rows = w.data + first * w.row_bytes;
-      if (is_quantised(w.type))
+      if (as == w.type)
         pack_panel(w.type, rows, w.row_bytes, w.in, to + first * row);
       else if (!pack_floats(w, rows, to + first * row))
         good = false;
@@ -61,11 +60,12 @@ bool pack_matrix(const Linear& w, ThreadPool& pool, std::byte* to) {
 }  // namespace
 
 template <class Self, class Fn>
-void Model::each_packable(Self& m, bool floats, const Fn& fn) {
+void Model::each_packable(Self& m, bool floats_as_q8, const Fn& fn) {
   // `together`: how many rows are used together.
   const auto offer = [&](auto& w, int together) {
-    if (!w.present() || w.packed || (!floats && !is_quantised(w.type))) return;
-    if (can_pack(packed_type(w), together, w.in)) fn(w);
+    if (!w.present() || w.packed) return;
+    const DType as = packed_type(w, floats_as_q8);
+    if (can_pack(as, together, w.in)) fn(w, as);
   };
   for (auto& l : m.layers_) {
     for (auto* w :
@@ -78,27 +78,31 @@ void Model::each_packable(Self& m, bool floats, const Fn& fn) {
   offer(m.ple_model_proj_, m.config_.ple_dim);
 }
 
-std::uint64_t Model::packed_bytes(bool floats) const {
+std::uint64_t Model::packed_bytes(bool floats_as_q8) const {
   std::uint64_t sum = packed_.size();
-  each_packable(*this, floats, [&sum](const Linear& w) { sum += bytes_of(w); });
+  each_packable(*this, floats_as_q8, [&sum](const Linear& w, DType as) {
+    sum += packed_row_bytes(as, w.in) * static_cast<std::uint64_t>(w.out);
+  });
   return sum;
 }
 
-Status Model::pack(ThreadPool& pool, bool floats) {
-  const std::uint64_t size = packed_bytes(floats) - packed_.size();
+Status Model::pack(ThreadPool& pool, bool floats_as_q8) {
+  const std::uint64_t size = packed_bytes(floats_as_q8) - packed_.size();
   if (size == 0) return Ok{};
   BEZEL_CHECK(packed_.size() == 0);  // once
   BEZEL_TRY(packed_, HugeBuffer::take(size));
   std::byte* to = packed_.data();
   bool good = true;
-  each_packable(*this, floats, [&](Linear& w) {
-    good = pack_matrix(w, pool, to) && good;
-    file_.let_go({w.data, w.row_bytes * static_cast<std::size_t>(w.out)});
-    w.row_bytes = packed_row_bytes(packed_type(w), w.in);
-    w.type = packed_type(w);
-    w.data = to;
-    w.packed = true;
-    to += w.row_bytes * static_cast<std::size_t>(w.out);
+  each_packable(*this, floats_as_q8, [&](Linear& w, DType as) {
+    const Linear from = w;
+    w = {as, w.out, w.in, to, packed_row_bytes(as, w.in), true};
+    const int rows = static_cast<int>(kBytesAtOnce / from.row_bytes / kPanelRows + 1) * kPanelRows;
+    for (int row = 0; row < w.out; row += rows) {
+      const Linear part = from.rows(row, std::min(rows, w.out - row));
+      good = pack_matrix(part, as, pool, to) && good;
+      file_.let_go({part.data, part.row_bytes * static_cast<std::size_t>(part.out)});
+      to += w.row_bytes * static_cast<std::size_t>(part.out);
+    }
   });
   if (!good)
     return Error{Errc::Numeric, "a weight is not a finite number, or too large for Q8_0",

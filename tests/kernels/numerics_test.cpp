@@ -83,10 +83,13 @@ TEST(Numerics, ScalarFloatProductIsOneChainAndGoesOnFromY) {
   const float* row = x.data();
   const float* rest = x.data() + 100;
   std::vector<float> whole(16), pieces(16), want(16);
-  scalar_table().product_f32(panel.data(), 0, 1, n, &row, 1, true, whole.data(), 16);
-  scalar_table().product_f32(panel.data(), 0, 1, 100, &row, 1, true, pieces.data(), 16);
-  scalar_table().product_f32(panel.data() + 1600, 0, 1, n - 100, &rest, 1, false, pieces.data(),
-                             16);
+  const auto product = [&](std::size_t from, int n_k, const float* const* in, float* y) {
+    scalar_table().product_f32(DType::F32, reinterpret_cast<const std::byte*>(&panel[16 * from]), 0,
+                               1, n_k, in, 1, from == 0, y, 16);
+  };
+  product(0, n, &row, whole.data());
+  product(0, 100, &row, pieces.data());
+  product(100, n - 100, &rest, pieces.data());
   for (std::size_t lane = 0; lane < 16; ++lane)
     for (std::size_t k = 0; k < n; ++k)
       want[lane] = std::fma(panel[k * 16 + lane], x[k], want[lane]);

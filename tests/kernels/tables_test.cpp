@@ -1,7 +1,9 @@
 // Every table gives the bits of the scalar table, entry by entry.
+#include <cstring>
 #include <functional>
 
 #include "base/fp_env.h"
+#include "kernels/packed.h"
 #include "kernels/support.h"
 
 namespace bezel::test {
@@ -175,30 +177,68 @@ TEST_P(Tables, ExpandQuantisedRowsToTheReferenceValues) {
   }
 }
 
+// Values as a float type stores them.
+std::vector<std::byte> stored(DType type, const std::vector<float>& from) {
+  std::vector<std::byte> to(row_bytes(type, from.size()));
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    const std::uint16_t bits = type == DType::F16 ? f16_from_f32(from[i]) : bf16_from_f32(from[i]);
+    if (type == DType::F32)
+      std::memcpy(&to[4 * i], &from[i], 4);
+    else
+      std::memcpy(&to[2 * i], &bits, 2);
+  }
+  return to;
+}
+
 TEST_P(Tables, GiveTheScalarFloatProduct) {
   const FpEnv env;
   Random random(17);
-  for (const Kind kind : {Kind::Ordinary, Kind::Extreme})
-    for (const int n_panels : {1, 2, 3, 4, 5})
-      for (const int n_tokens : {1, 2, 3, 4, 5, 7, 8, 9, 13})
-        for (const int n_k : {1, 2, 33, 256}) {
-          const std::ptrdiff_t stride = std::ptrdiff_t{n_k} * 16 + 16;
-          const auto panels = values(random, static_cast<int>(stride) * n_panels, kind);
-          const auto x = values(random, n_k * n_tokens, kind, 1);
-          std::vector<const float*> rows;
-          for (int t = 0; t < n_tokens; ++t) rows.push_back(x.data() + 1 + t * n_k);
-          const std::ptrdiff_t y_stride = n_panels * 16 + 3;
-          auto ours = values(random, static_cast<int>(y_stride) * n_tokens, kind);
-          auto plain = ours;
-          for (const bool first : {false, true}) {
-            table().product_f32(panels.data(), stride, n_panels, n_k, rows.data(), n_tokens, first,
-                                ours.data(), y_stride);
-            scalar_table().product_f32(panels.data(), stride, n_panels, n_k, rows.data(), n_tokens,
-                                       first, plain.data(), y_stride);
-            ASSERT_EQ(difference(ours, plain), "") << name(kind) << ", " << n_panels << " panels, "
-                                                   << n_tokens << " tokens, " << n_k << " inputs";
-          }
-        }
+  const auto compare = [&](DType type, Kind kind, int n_panels, int n_tokens, int n_k) {
+    const int apart = (n_k + 1) * 16;  // values from panel to panel
+    const auto panels = stored(type, values(random, apart * n_panels, kind));
+    const std::size_t bytes = row_bytes(type, static_cast<std::size_t>(apart));
+    const auto x = values(random, n_k * n_tokens, kind, 1);
+    std::vector<const float*> rows;
+    for (int t = 0; t < n_tokens; ++t) rows.push_back(x.data() + 1 + t * n_k);
+    const std::ptrdiff_t y_stride = n_panels * 16 + 3;
+    auto ours = values(random, static_cast<int>(y_stride) * n_tokens, kind);
+    auto plain = ours;
+    for (const bool first : {false, true}) {
+      table().product_f32(type, panels.data(), bytes, n_panels, n_k, rows.data(), n_tokens, first,
+                          ours.data(), y_stride);
+      scalar_table().product_f32(type, panels.data(), bytes, n_panels, n_k, rows.data(), n_tokens,
+                                 first, plain.data(), y_stride);
+      ASSERT_EQ(difference(ours, plain), "")
+          << format(type).name << ", " << name(kind) << ", " << n_panels << " panels, " << n_tokens
+          << " tokens, " << n_k << " inputs";
+    }
+  };
+  for (const DType type : {DType::F32, DType::F16, DType::BF16})
+    for (const Kind kind : {Kind::Ordinary, Kind::Extreme})
+      for (const int n_panels : {1, 2, 3, 4, 5})
+        for (const int n_tokens : {1, 2, 3, 4, 5, 7, 8, 9, 13})
+          for (const int n_k : {1, 2, 33, 256}) compare(type, kind, n_panels, n_tokens, n_k);
+}
+
+TEST_P(Tables, MultiplyPackedFloatRowsAsTheFilesRows) {
+  const FpEnv env;
+  Random random(18);
+  for (const DType type : {DType::F32, DType::F16, DType::BF16})
+    for (const int n : {1, 63, 64, 65, 300}) {
+      ASSERT_TRUE(can_pack(type, 16, n));
+      const auto rows = stored(type, values(random, 16 * n, Kind::Ordinary));
+      const auto x = values(random, n, Kind::Ordinary);
+      const float* const in = x.data();
+      const std::size_t bytes = row_bytes(type, static_cast<std::size_t>(n));
+      std::vector<std::byte> packed(16 * bytes);
+      pack_panel(type, rows.data(), bytes, n, packed.data());
+      std::vector<float> panel(static_cast<std::size_t>(16 * n)), want(16), got(16);
+      scalar_table().expand_f32(type, rows.data(), bytes, 16, 0, n, panel.data());
+      scalar_table().product_f32(DType::F32, reinterpret_cast<const std::byte*>(panel.data()), 0, 1,
+                                 n, &in, 1, true, want.data(), 16);
+      table().product_f32(type, packed.data(), 0, 1, n, &in, 1, true, got.data(), 16);
+      EXPECT_EQ(difference(got, want), "") << format(type).name << ", " << n << " inputs";
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Tables,

@@ -94,7 +94,7 @@ TEST_P(SameBits, OnEveryTable) {
 TEST_P(SameBits, FromPackedWeights) {
   const auto packed = load_model(text_fixture(GetParam().file));
   const std::uint64_t size = packed->packed_bytes(false);
-  EXPECT_EQ(size == 0, GetParam().act == Act::F32) << "float weights stay as they are";
+  EXPECT_GT(size, 0U);
   ThreadPool pool(2);
   for (int again = 0; again < 2; ++again) {  // the second time there is nothing left to do
     ASSERT_TRUE(packed->pack(pool, false));

@@ -4,40 +4,6 @@
 namespace bezel {
 namespace {
 
-struct FromF32 {
-  static constexpr int kBytes = 4;
-  static Reg load(const std::byte* p) { return V::load(reinterpret_cast<const float*>(p)); }
-  static float value(const std::byte* p) {
-    float x;
-    __builtin_memcpy(&x, p, sizeof x);
-    return x;
-  }
-};
-struct FromF16 {
-  static constexpr int kBytes = 2;
-  static Reg load(const std::byte* p) { return V::load_f16(p); }
-  static float value(const std::byte* p) {
-    std::uint16_t bits;
-    __builtin_memcpy(&bits, p, sizeof bits);
-    return f32_from_f16(bits);
-  }
-};
-struct FromBF16 {
-  static constexpr int kBytes = 2;
-  static Reg load(const std::byte* p) { return V::load_bf16(p); }
-  static float value(const std::byte* p) {
-    const auto high = [&] {
-      std::uint16_t bits;
-      __builtin_memcpy(&bits, p, sizeof bits);
-      return bits;
-    }();
-    const std::uint32_t bits = static_cast<std::uint32_t>(high) << 16U;
-    float x;
-    __builtin_memcpy(&x, &bits, sizeof x);
-    return x;
-  }
-};
-
 // Scores of R query rows with G groups of 16 keys from group g on, into s[r][16 g ...].
 template <class From, int R, int G>
 void score_tile(const float* const* q, const std::byte* k, int head_dim, int g,
@@ -170,12 +136,7 @@ void attend_rows(const SegmentArgs& a) {
 }
 
 void attend_segment(const SegmentArgs& a) {
-  if (a.kv_type == DType::F32)
-    attend_rows<FromF32>(a);
-  else if (a.kv_type == DType::F16)
-    attend_rows<FromF16>(a);
-  else
-    attend_rows<FromBF16>(a);
+  with_stored(a.kv_type, [&a](auto from) { attend_rows<decltype(from)>(a); });
 }
 
 void join_segment(float* M, float* L, float* O, float m, float l, const float* o, int head_dim) {

@@ -3,57 +3,67 @@
 namespace bezel {
 namespace {
 
-// T tokens, P panels. kParts * T * P accumulators.
-template <int T, int P>
-void product_tile(const float* panels, std::ptrdiff_t panel_stride, int n_k, const float* const* x,
-                  bool first, float* y, std::ptrdiff_t y_stride) {
+// Panels of stored floats, one after the other, and where their products go.
+struct FloatPanels {
+  const std::byte* at;
+  std::size_t bytes;  // of one panel
+  int n_panels, n_k;
+  bool first;
+  float* y;
+  std::ptrdiff_t y_stride;
+};
+
+// T tokens, P panels from panel `begin` on. kParts * T * P accumulators.
+template <class From, int T, int P>
+void product_tile(const FloatPanels& panels, int begin, const float* const* x, float* y) {
+  const std::byte* at = panels.at + panels.bytes * static_cast<std::size_t>(begin);
+  y += kPanelRows * begin;
   Reg acc[T][P][kParts];
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p)
       for (int h = 0; h < kParts; ++h)
-        acc[t][p][h] = first ? V::zero() : V::load(y + t * y_stride + 16 * p + V::kLanes * h);
-  for (int k = 0; k < n_k; ++k) {
+        acc[t][p][h] = panels.first
+                           ? V::zero()
+                           : V::load(y + t * panels.y_stride + kPanelRows * p + V::kLanes * h);
+  for (int k = 0; k < panels.n_k; ++k, at += kPanelRows * From::kBytes) {
     Reg in[T];
     for (int t = 0; t < T; ++t) in[t] = V::set(x[t][k]);
     for (int p = 0; p < P; ++p)
       for (int h = 0; h < kParts; ++h) {
-        const Reg w = V::load(panels + p * panel_stride + 16 * k + V::kLanes * h);
+        const Reg w = From::load(at + panels.bytes * static_cast<std::size_t>(p) +
+                                 V::kLanes * h * From::kBytes);
         for (int t = 0; t < T; ++t) acc[t][p][h] = V::fma(w, in[t], acc[t][p][h]);
       }
   }
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p)
       for (int h = 0; h < kParts; ++h)
-        V::store(y + t * y_stride + 16 * p + V::kLanes * h, acc[t][p][h]);
+        V::store(y + t * panels.y_stride + kPanelRows * p + V::kLanes * h, acc[t][p][h]);
 }
 
-// T tokens with all panels, P panels at a time.
-template <int T, int P>
-void product_tokens(const float* panels, std::ptrdiff_t panel_stride, int n_panels, int n_k,
-                    const float* const* x, bool first, float* y, std::ptrdiff_t y_stride) {
-  int p = 0;
-  for (; p + P <= n_panels; p += P)
-    product_tile<T, P>(panels + p * panel_stride, panel_stride, n_k, x, first, y + 16 * p,
-                       y_stride);
-  for (; p < n_panels; ++p)
-    product_tile<T, 1>(panels + p * panel_stride, panel_stride, n_k, x, first, y + 16 * p,
-                       y_stride);
+// Tokens [t, t + T), [t + T, t + 2 T), ... with all panels, P panels at a time; returns the first
+// token that is left.
+template <class From, int T, int P>
+int product_tokens(const FloatPanels& panels, const float* const* x, int t, int n_tokens) {
+  for (; t + T <= n_tokens; t += T) {
+    float* y = panels.y + t * panels.y_stride;
+    int p = 0;
+    for (; p + P <= panels.n_panels; p += P) product_tile<From, T, P>(panels, p, x + t, y);
+    for (; p < panels.n_panels; ++p) product_tile<From, T, 1>(panels, p, x + t, y);
+  }
+  return t;
 }
 
-void product_f32(const float* panels, std::ptrdiff_t panel_stride, int n_panels, int n_k,
-                 const float* const* x, int n_tokens, bool first, float* y,
+void product_f32(DType type, const std::byte* panels, std::size_t panel_bytes, int n_panels,
+                 int n_k, const float* const* x, int n_tokens, bool first, float* y,
                  std::ptrdiff_t y_stride) {
-  constexpr int kTile = V::kMaxRows;
-  int t = 0;
-  for (; t + kTile <= n_tokens; t += kTile)
-    product_tokens<kTile, 1>(panels, panel_stride, n_panels, n_k, x + t, first, y + t * y_stride,
-                             y_stride);
-  for (; t + 2 <= n_tokens; t += 2)
-    product_tokens<2, 2>(panels, panel_stride, n_panels, n_k, x + t, first, y + t * y_stride,
-                         y_stride);
-  if (t < n_tokens)
-    product_tokens<1, 4>(panels, panel_stride, n_panels, n_k, x + t, first, y + t * y_stride,
-                         y_stride);
+  const FloatPanels of = {panels, panel_bytes, n_panels, n_k, first, y, y_stride};
+  with_stored(type, [&](auto from) {
+    using From = decltype(from);
+    int t = product_tokens<From, V::kMaxRows, 1>(of, x, 0, n_tokens);
+    t = product_tokens<From, 2, 2>(of, x, t, n_tokens);
+    product_tokens<From, 1, 4>(of, x, t, n_tokens);
+  });
 }
 
 }  // namespace

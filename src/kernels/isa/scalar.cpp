@@ -118,16 +118,17 @@ void expand_f32(DType type, const std::byte* rows, std::size_t row_bytes, int n_
   }
 }
 
-void product_f32(const float* panels, std::ptrdiff_t panel_stride, int n_panels, int n_k,
-                 const float* const* x, int n_tokens, bool first, float* y,
+void product_f32(DType type, const std::byte* panels, std::size_t panel_bytes, int n_panels,
+                 int n_k, const float* const* x, int n_tokens, bool first, float* y,
                  std::ptrdiff_t y_stride) {
   for (int t = 0; t < n_tokens; ++t)
     for (int p = 0; p < n_panels; ++p) {
-      const float* panel = panels + p * panel_stride;
+      const std::byte* panel = panels + panel_bytes * static_cast<std::size_t>(p);
       float* out = y + t * y_stride + p * kPanelRows;
       for (int lane = 0; lane < kPanelRows; ++lane) {
         float acc = first ? 0.0F : out[lane];
-        for (int k = 0; k < n_k; ++k) acc = std::fma(panel[k * kPanelRows + lane], x[t][k], acc);
+        for (int k = 0; k < n_k; ++k)
+          acc = std::fma(value_at(type, panel, k * kPanelRows + lane), x[t][k], acc);
         out[lane] = acc;
       }
     }

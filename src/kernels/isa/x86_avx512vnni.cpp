@@ -5,6 +5,7 @@
 #include "kernels/isa/vec_avx512_inl.h"
 #include "kernels/generic/math_inl.h"
 #include "kernels/generic/rows_inl.h"
+#include "kernels/generic/stored_inl.h"
 #include "kernels/generic/product_inl.h"
 #include "kernels/generic/attention_inl.h"
 #include "kernels/generic/x86_layout_inl.h"

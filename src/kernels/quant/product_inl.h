@@ -37,6 +37,26 @@ struct PanelBlock {
   Q::Flt row(int offset, int p) const { return Q::load_f(at + offset + 4 * Q::kLanes * p); }
 };
 
+// What a block of the inputs adds to acc, `sum` being its integer sums by subscales.
+template <class K, int T, int P, class Block, class X>
+[[gnu::always_inline]] inline void add_scaled(const Block& w, const X& x, Q::Flt (*sum)[P],
+                                              Q::Flt (*acc)[P]) {
+  for (int t = 0; t < T; ++t) {
+    const Q::Flt s = Q::set_f(x.scale(t));
+    for (int p = 0; p < P; ++p) acc[t][p] = Q::fma(Q::mul(w.d(p), s), sum[t][p], acc[t][p]);
+    if constexpr (K::kMin) {
+      const auto minus = [](std::int32_t v) { return Q::to_float(Q::set(v)); };
+      const Q::Flt q0 = minus(K::kSubs == 2 ? x.minus_half(0, t) : x.minus_sum(t));
+      for (int p = 0; p < P; ++p) {
+        Q::Flt m = q0;
+        if constexpr (K::kSubs > 0) m = Q::mul(w.submin(0, p), q0);
+        if constexpr (K::kSubs == 2) m = Q::fma(w.submin(1, p), minus(x.minus_half(1, t)), m);
+        acc[t][p] = Q::minus_fma(Q::mul(w.m(p), s), m, acc[t][p]);
+      }
+    }
+  }
+}
+
 // A block of the inputs: acc goes one step on for T tokens and P registers of weight rows.
 template <class K, int T, int P, class Block, class X>
 [[gnu::always_inline]] inline void add_block(const Block& w, const X& x, Q::Flt (*acc)[P]) {
@@ -61,20 +81,7 @@ template <class K, int T, int P, class Block, class X>
   };
   add_half(Half<0>{});
   if constexpr (kHalves == 2) add_half(Half<1>{});
-  for (int t = 0; t < T; ++t) {
-    const Q::Flt s = Q::set_f(x.scale(t));
-    for (int p = 0; p < P; ++p) acc[t][p] = Q::fma(Q::mul(w.d(p), s), sum[t][p], acc[t][p]);
-    if constexpr (K::kMin) {
-      const auto minus = [](std::int32_t v) { return Q::to_float(Q::set(v)); };
-      const Q::Flt q0 = minus(K::kSubs == 2 ? x.minus_half(0, t) : x.minus_sum(t));
-      for (int p = 0; p < P; ++p) {
-        Q::Flt m = q0;
-        if constexpr (K::kSubs > 0) m = Q::mul(w.submin(0, p), q0);
-        if constexpr (K::kSubs == 2) m = Q::fma(w.submin(1, p), minus(x.minus_half(1, t)), m);
-        acc[t][p] = Q::minus_fma(Q::mul(w.m(p), s), m, acc[t][p]);
-      }
-    }
-  }
+  add_scaled<K, T, P>(w, x, sum, acc);
 }
 
 // A tile of T tokens with P registers of weight rows, the first at row Q::kLanes * part.

@@ -38,12 +38,10 @@ Flt signed_byte(Int v, int i) {
   return Q::to_float(Q::right32_signed(Q::left32(v, 24 - 8 * i), 24));
 }
 
-// A unit of kLanes rows: kParts parts. kAhead: how far ahead memory is asked for with one token or
-// two; mostly the hardware does so better by itself. `unit` is its start and 4 * kLanes * the
-// register of rows.
+// A unit of kLanes rows: kParts parts. `unit` is its start and 4 * kLanes * the register of rows.
 struct UnitQ4_0 {
   using K = Kind<8, 15, 0, false>;
-  static constexpr int kParts = 2, kGroups = 9, kAhead = 0;
+  static constexpr int kParts = 2, kGroups = 9;
   const std::byte* unit;
   Int d = group(unit, 0);
 
@@ -59,7 +57,7 @@ struct UnitQ4_0 {
 
 struct UnitQ5_0 {
   using K = Kind<16, 31, 0, false>;
-  static constexpr int kParts = 2, kGroups = 11, kAhead = 0;
+  static constexpr int kParts = 2, kGroups = 11;
   const std::byte* unit;
   Int d = group(unit, 0);
 
@@ -82,7 +80,7 @@ struct UnitQ5_0 {
 
 struct UnitQ8_0 {
   using K = Kind<128, 255, 0, false>;
-  static constexpr int kParts = 2, kGroups = 17, kAhead = 0;
+  static constexpr int kParts = 2, kGroups = 17;
   const std::byte* unit;
   Int d = group(unit, 0);
 
@@ -96,7 +94,7 @@ struct UnitQ8_0 {
 // 2 i and 2 i + 1 are the low and high nibbles of 32 bytes.
 struct UnitQ4_K {
   using K = Kind<0, 15, 1, true>;
-  static constexpr int kParts = 8, kGroups = 36, kAhead = 0;
+  static constexpr int kParts = 8, kGroups = 36;
   const std::byte* unit;
   Flt d, m;
   Int subs[2], submins[2];
@@ -122,12 +120,11 @@ struct UnitQ4_K {
   }
 };
 
-// Sixteen scales, d; of each half, 32 bytes of high bits that its four parts share and 64 bytes of
-// nibbles: parts 0 and 2 share the first 32 bytes of those, parts 1 and 3 the others.
+// Sixteen scales, d; of each half, 128 inputs, eight times: high bits of its four parts, nibbles of
+// parts 0 and 2, nibbles of parts 1 and 3.
 struct UnitQ6_K {
   using K = Kind<32, 63, 2, false>;
   static constexpr int kParts = 8, kGroups = 53;
-  static constexpr int kAhead = 4096;  // nibbles are read twice: no plain stream (docs/speed.md)
   const std::byte* unit;
   Flt d = Q::f16_in(group(unit, 4), 0);
 
@@ -138,25 +135,37 @@ struct UnitQ6_K {
                               : Q::right16(v, 2);
     return Q::both(bits, Q::set8(0x30));
   }
-  [[gnu::always_inline]] void part(int i, Part& to) const {
+  [[gnu::always_inline]] void scales(int i, Part& to) const {
     to.scale = d;
     const Int s = group(unit, i / 2);
     for (int h = 0; h < 2; ++h) to.subs[h] = signed_byte(s, 2 * (i % 2) + h);
+  }
+  [[gnu::always_inline]] void part(int i, Part& to) const {
+    scales(i, to);
     const int half = i / 4, j = i % 4;
     for (int g = 0; g < 8; ++g) {
-      const Int v = group(unit, 13 + 24 * half + 8 * (j & 1) + g);
-      to.w[g] = Q::any(j < 2 ? low_nibble(v) : high_nibble(v),
-                       high_bits(group(unit, 5 + 24 * half + g), j));
+      const int at = 5 + 24 * half + 3 * g;
+      const Int v = group(unit, at + 1 + (j & 1));
+      to.w[g] = Q::any(j < 2 ? low_nibble(v) : high_nibble(v), high_bits(group(unit, at), j));
+    }
+  }
+  // Weights 4 * first .. 4 * first + 15 of the four parts of a half: each byte is read once.
+  [[gnu::always_inline]] void four_parts(int half, int first, Part* to) const {
+    for (int g = first; g < first + 4; ++g) {
+      const int at = 5 + 24 * half + 3 * g;
+      const Int h = group(unit, at), v[2] = {group(unit, at + 1), group(unit, at + 2)};
+      for (int j = 0; j < 4; ++j)
+        to[j].w[g] = Q::any(j < 2 ? low_nibble(v[j & 1]) : high_nibble(v[j & 1]), high_bits(h, j));
     }
   }
 };
 
 // Asks for the lines that part `i` of `n` stands for, further on. With several tokens, loads come
-// too seldom for the hardware to run ahead by itself (docs/speed.md).
+// too seldom for the hardware to run ahead by itself; with few it does better (docs/speed.md).
 template <class Unit, int T>
 [[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n) {
-  constexpr int kAhead = T >= 4 ? 4096 : Unit::kAhead;
-  if constexpr (kAhead > 0) {
+  constexpr int kAhead = 4096;
+  if constexpr (T >= 4) {
     // As a number: behind the last unit there may be no object that a pointer could point into.
     const auto ahead = reinterpret_cast<std::uintptr_t>(at) + kAhead;
     for (int line = Unit::kGroups * i / n; line < Unit::kGroups * (i + 1) / n; ++line)
@@ -165,10 +174,37 @@ template <class Unit, int T>
   }
 }
 
+// Four parts of a Q6_K unit with few tokens; as add_block, four times.
+template <int T, int W>
+[[gnu::always_inline]] inline void add_half(const UnitQ6_K& unit, int half, Tokens<W> x,
+                                            Flt (*acc)[1]) {
+  using K = UnitQ6_K::K;
+  Part part[4];
+  Tokens<W> in[4];
+  Int dot[4][2][T][1];
+  for (int j = 0; j < 4; ++j, x.next()) in[j] = x;
+  for (int h = 0; h < 2; ++h) {
+    unit.four_parts(half, 4 * h, part);
+    for (int j = 0; j < 4; ++j) {
+      for (int t = 0; t < T; ++t) dot[j][h][t][0] = start<K>(in[j], t, 2, h);
+      dot_groups<K, T, 1>(part[j], in[j], 4 * h, 4, dot[j][h]);
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    unit.scales(4 * half + j, part[j]);
+    Flt sum[T][1];
+    for (int t = 0; t < T; ++t)
+      sum[t][0] = Q::fma(part[j].subs[1], Q::to_float(dot[j][1][t][0]),
+                         Q::mul(part[j].subs[0], Q::to_float(dot[j][0][t][0])));
+    add_scaled<K, T, 1>(part[j], in[j], sum, acc);
+  }
+}
+
 // T tokens of a tile of W, straight from a packed panel.
 template <class Unit, int T, int W>
 void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
                    std::ptrdiff_t y_stride) {
+  constexpr int kTogether = std::is_same_v<Unit, UnitQ6_K> && T <= 2 ? 4 : 1;
   Flt acc[kParts16][T][1];
   for (auto& of_rows : acc)
     for (auto& of_token : of_rows) of_token[0] = Q::zero_f();
@@ -177,11 +213,17 @@ void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
     for (int p = 0; p < kParts16; ++p) {
       const Unit unit{at + 4 * Q::kLanes * p};
       x = first;
-      for (int i = 0; i < Unit::kParts; ++i, x.next()) {
-        Part part;
-        ask_ahead<Unit, T>(at, p * Unit::kParts + i, kParts16 * Unit::kParts);
-        unit.part(i, part);
-        add_block<typename Unit::K, T, 1>(part, x, acc[p]);
+      for (int i = 0; i < Unit::kParts; i += kTogether) {
+        for (int j = i; j < i + kTogether; ++j)
+          ask_ahead<Unit, T>(at, p * Unit::kParts + j, kParts16 * Unit::kParts);
+        if constexpr (kTogether == 4) {
+          add_half<T>(unit, i / 4, x, acc[p]);
+        } else {
+          Part part;
+          unit.part(i, part);
+          add_block<typename Unit::K, T, 1>(part, x, acc[p]);
+        }
+        for (int j = 0; j < kTogether; ++j) x.next();
       }
     }
   }
