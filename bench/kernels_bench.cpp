@@ -167,6 +167,23 @@ void packed(benchmark::State& state, DType type, int n, bool cached) {
   rate(state, "GOP/s", 2.0 * n * kPanelRows * kIn * static_cast<double>(panels));
 }
 
+// Answers from packed floats: one token, four panels at a time.
+void packed_floats(benchmark::State& state, DType type) {
+  const std::size_t one = kPanelRows * packed_row_bytes(type, kIn);
+  const std::size_t panels = kMemory / one;
+  const HugeBuffer weights = filled(panels * one);
+  const std::vector<float> x(kIn, 0.5F);
+  const float* in = x.data();
+  std::vector<float> y(4 * kPanelRows);
+  for (auto _ : state) {
+    for (std::size_t p = 0; p < panels; p += 4)
+      table().product_f32(type, weights.data() + p * one, one, 4, kIn, &in, 1, true, y.data(), 0);
+    benchmark::DoNotOptimize(y.data());
+  }
+  rate(state, "GB/s", static_cast<double>(panels * one));
+  rate(state, "GOP/s", 2.0 * kPanelRows * kIn * static_cast<double>(panels));
+}
+
 // Activations to int8: inputs that lie in the cache.
 void rounding(benchmark::State& state) {
   std::mt19937 random(1);
@@ -222,6 +239,9 @@ void add_kernels() {
     RegisterBenchmark(("answer8/" + name + "/cache").c_str(), packed, type, 8, true);
     RegisterBenchmark(("answer8/" + name + "/memory").c_str(), packed, type, 8, false);
   }
+  for (const DType type : {DType::F32, DType::F16, DType::BF16})
+    RegisterBenchmark(("answer/" + std::string(format(type).name) + "/memory").c_str(),
+                      packed_floats, type);
   RegisterBenchmark("rounding", rounding);
   RegisterBenchmark("attention/1", attention, 1);
   RegisterBenchmark("attention/64", attention, 64);

@@ -2,33 +2,42 @@
 
 #include <algorithm>
 #include <chrono>
-#include <memory>
-#include <new>
+#include <utility>
 #include <vector>
-
-#include "base/pool.h"
 
 namespace bezel::app {
 
-double read_bandwidth(const KernelTable& table, int threads) {
-  constexpr int kPieces = 128, kFloats = 256 * 1024;  // 128 MiB
-  const std::unique_ptr<float[]> buffer(
-      new (std::nothrow) float[std::size_t{kPieces} * std::size_t{kFloats}]());
-  if (buffer == nullptr) return 0;
-  ThreadPool pool(threads);
+namespace {
+constexpr std::size_t kPieces = 128, kFloats = 256 * 1024;  // 128 MiB
+}  // namespace
+
+Bandwidth::Bandwidth(const KernelTable& table, int threads) : table_(table), pool_(threads) {
+  auto taken = HugeBuffer::take(4 * kPieces * kFloats);
+  if (!taken) return;
+  buffer_ = *std::move(taken);
+  std::fill_n(buffer_.data(), buffer_.size(), std::byte{0});
+}
+
+double Bandwidth::read(int walks) {
+  if (buffer_.size() == 0) return 0;
+  const auto* floats = reinterpret_cast<const float*>(buffer_.data());
   std::vector<float> sums(kPieces);
   double best = 0;
-  for (int walk = 0; walk < 5; ++walk) {
+  for (int walk = 0; walk < walks; ++walk) {
     const auto start = std::chrono::steady_clock::now();
-    pool.run(kPieces, [&](int item, int) {
+    pool_.run(kPieces, [&](int item, int) {
       const auto at = static_cast<std::size_t>(item);
-      sums[at] = table.sum_squares(buffer.get() + at * std::size_t{kFloats}, kFloats);
+      sums[at] = table_.sum_squares(floats + at * kFloats, kFloats);
     });
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     best = std::max(best, 4.0 * kPieces * kFloats / 1e9 / std::max(seconds, 1e-9));
   }
   return best;
+}
+
+double read_bandwidth(const KernelTable& table, int threads) {
+  return Bandwidth(table, threads).read(5);
 }
 
 }  // namespace bezel::app

@@ -1,11 +1,29 @@
 // What this machine's memory gives to a plain walk.
 #pragma once
+#include <memory>
+
+#include "base/huge.h"
+#include "base/pool.h"
 #include "kernels/kernels.h"
 
 namespace bezel::app {
 
-// 10^9 bytes a second that all threads together read from memory: the best of five walks through a
-// buffer that no cache holds. 0: no memory for it.
+class Bandwidth {
+ public:
+  // Takes a buffer that no cache holds; without memory for it, read() gives 0.
+  Bandwidth(const KernelTable& table, int threads);
+
+  // 10^9 bytes a second that all threads together read from memory: the best of `walks` through the
+  // buffer, some 5 ms each.
+  double read(int walks);
+
+ private:
+  const KernelTable& table_;
+  ThreadPool pool_;
+  HugeBuffer buffer_;
+};
+
+// As the first figures of a machine that a person asks about.
 double read_bandwidth(const KernelTable& table, int threads);
 
 }  // namespace bezel::app

@@ -33,6 +33,7 @@ struct BenchRow {
   double prefill = 0, decode = 0;  // tokens a second, medians; of all answers together
   // 10^9 bytes of weights, keys and values a second; of experts, with several answers, at least
   double decode_gbps = 0;
+  double memory_share = 0;  // of what memory gives to a plain walk just before and after
   std::string fingerprint;  // of the rows read: the prompt's last, then every decoded one
 };
 
@@ -56,12 +57,15 @@ std::vector<TokenId> bench_ids(int first, int n, int vocab, int answer = 0) {
 
 class Bench {
  public:
-  Bench(const BenchFlags& flags, Runner& runner) : flags_(flags), runner_(runner) {}
+  Bench(const BenchFlags& flags, Runner& runner)
+      : flags_(flags), runner_(runner), memory_(runner.table(), runner.threads()) {}
+
+  double read_bandwidth() { return memory_.read(5); }
 
   Result<BenchRow> at_depth(int depth, int repeat) {
     BenchRow row;
     row.depth = depth;
-    std::vector<double> prefill, decode;
+    std::vector<double> prefill, decode, shares;
     for (int i = 0; i < repeat; ++i) {
       Fingerprint fingerprint;
       if (flags_.prompt > 0) {
@@ -72,10 +76,14 @@ class Bench {
       }
       if (flags_.answer > 0) {
         BEZEL_DO(go_to(depth));
+        // What others leave of the memory changes from moment to moment: measured on both sides.
+        const double before = memory_.read(kWalks);
         BEZEL_TRY(const double rate, flags_.batch > 1
                                          ? timed_batch(depth, fingerprint)
                                          : timed(depth, flags_.answer, 1, true, fingerprint));
         decode.push_back(rate);
+        const double memory = (before + memory_.read(kWalks)) / 2;
+        if (memory > 0) shares.push_back(rate * bytes_per_token(depth) / 1e9 / memory);
       }
       if (i > 0 && fingerprint.hex() != row.fingerprint)
         return Error{Errc::Numeric,
@@ -86,10 +94,8 @@ class Bench {
     }
     row.prefill = median(prefill);
     row.decode = median(decode);
-    const DType kv = dtype_of(flags_.with.options.kv);
-    const auto weights = static_cast<double>(runner_.model().bytes_per_token(0, kv));
-    const double keys = static_cast<double>(runner_.model().bytes_per_token(depth, kv)) - weights;
-    row.decode_gbps = row.decode * (weights / flags_.batch + keys) / 1e9;
+    row.decode_gbps = row.decode * bytes_per_token(depth) / 1e9;
+    row.memory_share = median(shares);
     return row;
   }
 
@@ -103,6 +109,16 @@ class Bench {
   }
 
  private:
+  static constexpr int kWalks = 3;
+
+  // Of weights and of keys and values, for each token of each answer.
+  double bytes_per_token(int depth) const {
+    const DType kv = dtype_of(flags_.with.options.kv);
+    const auto weights = static_cast<double>(runner_.model().bytes_per_token(0, kv));
+    const double keys = static_cast<double>(runner_.model().bytes_per_token(depth, kv)) - weights;
+    return weights / flags_.batch + keys;
+  }
+
   // The sequence holds exactly `depth` ids after this.
   Status go_to(int depth) {
     if (runner_.rewind(depth)) return Ok{};
@@ -164,6 +180,7 @@ class Bench {
 
   const BenchFlags& flags_;
   Runner& runner_;
+  Bandwidth memory_;
 };
 
 Result<std::vector<int>> parse_depths(const std::string& text) {
@@ -197,6 +214,7 @@ Json json_of(const BenchFlags& f, const Runner& r, double bandwidth,
                               {"batch", f.batch},
                               {"decode_tok_s", row.decode},
                               {"decode_gb_s", row.decode_gbps},
+                              {"decode_memory_share", row.memory_share},
                               {"fingerprint", row.fingerprint}});
   return out;
 }
@@ -206,20 +224,20 @@ void print_head(const BenchFlags& f, const Runner& r, double bandwidth) {
   output().write(
       fmt::format("{} {}, {}; {}, {} threads, act {}, kv {}, chunk {}; numerics {}; medians of {}\n"
                   "memory reads at {:.1f} GB/s with these threads\n\n"
-                  "{:>8}  {:>14}  {:>14}  {:>8}  {}\n",
+                  "{:>8}  {:>14}  {:>14}  {:>8}  {:>9}  {}\n",
                   c.family, c.variant, size_text(r.model().file().file_bytes), r.table().name,
                   r.threads(), f.with.options.act == ActKind::Int8 ? "int8" : "f32",
                   format(dtype_of(f.with.options.kv)).name, r.chunk(), kNumericsVersion, f.repeat,
                   bandwidth, "depth", fmt::format("read {} tok/s", f.prompt),
                   f.batch == 1 ? fmt::format("write {} tok/s", f.answer)
                                : fmt::format("write {} x {} tok/s", f.batch, f.answer),
-                  "GB/s", "fingerprint"));
+                  "GB/s", "of memory", "fingerprint"));
 }
 
 // One test, ours and theirs in turns.
 struct Race {
   PeerSpeed test;
-  std::vector<double> ours, theirs;
+  std::vector<double> ours, theirs, shares;  // shares: of what memory gave, ours
 };
 
 // Adds a turn: the peer's speeds, and ours of the same tests.
@@ -240,9 +258,10 @@ Status turn(const BenchFlags& f, Bench& bench, const std::vector<int>& depths,
         auto race = std::find_if(races.begin(), races.end(), [&](const Race& r) {
           return r.test.reads == reads && r.test.depth == row.depth;
         });
-        if (race == races.end()) race = races.insert(races.end(), Race{p, {}, {}});
+        if (race == races.end()) race = races.insert(races.end(), Race{p, {}, {}, {}});
         race->ours.push_back(reads ? row.prefill : row.decode);
         race->theirs.push_back(p.rate);
+        if (!reads) race->shares.push_back(row.memory_share);
         break;
       }
     }
@@ -277,16 +296,19 @@ void print_races(const BenchFlags& f, const std::vector<Race>& races) {
                      {"batch", r.test.batch},
                      {"tok_s", r.ours},
                      {"peer_tok_s", r.theirs},
-                     {"ratio", median(ratios(r))}});
+                     {"ratio", median(ratios(r))},
+                     {"memory_share", median(r.shares)}});
     output().write(dump_json(out) + "\n");
     return;
   }
-  output().write(fmt::format("{:>10} {:>7}  {:>10}  {:>10}  {:>7}  {}\n", "test", "depth", "tok/s",
-                             "peer tok/s", "ratio", "ratio from turn to turn"));
+  output().write(fmt::format("{:>10} {:>7}  {:>10}  {:>10}  {:>7}  {:>9}  {}\n", "test", "depth",
+                             "tok/s", "peer tok/s", "ratio", "of memory",
+                             "ratio from turn to turn"));
   for (const Race& r : races)
-    output().write(fmt::format("{:>10} {:>7}  {:>10.2f}  {:>10.2f}  {:>7.2f}  {}\n",
+    output().write(fmt::format("{:>10} {:>7}  {:>10.2f}  {:>10.2f}  {:>7.2f}  {:>9}  {}\n",
                                fmt::format("{} {}", r.test.reads ? "read" : "write", r.test.tokens),
                                r.test.depth, median(r.ours), median(r.theirs), median(ratios(r)),
+                               r.test.reads ? "" : fmt::format("{:.0f}%", 100 * median(r.shares)),
                                spread(ratios(r))));
 }
 
@@ -319,7 +341,7 @@ Status bench(const BenchFlags& f) {
   Bench bench(f, *runner);
   if (f.answer > 0 && positions > 1) BEZEL_DO(bench.warm_up());
   std::vector<BenchRow> rows;
-  const double bandwidth = read_bandwidth(runner->table(), runner->threads());
+  const double bandwidth = bench.read_bandwidth();
   if (!f.json && f.compare.empty()) print_head(f, *runner, bandwidth);
   output().flush();
   if (!f.compare.empty()) return compare(f, bench, depths);
@@ -327,8 +349,9 @@ Status bench(const BenchFlags& f) {
     BEZEL_TRY(const BenchRow row, bench.at_depth(depth, f.repeat));
     rows.push_back(row);
     if (f.json) continue;
-    output().write(fmt::format("{:>8}  {:>14.2f}  {:>14.2f}  {:>8.2f}  {}\n", row.depth,
-                               row.prefill, row.decode, row.decode_gbps, row.fingerprint));
+    output().write(fmt::format("{:>8}  {:>14.2f}  {:>14.2f}  {:>8.2f}  {:>8.0f}%  {}\n", row.depth,
+                               row.prefill, row.decode, row.decode_gbps, 100 * row.memory_share,
+                               row.fingerprint));
     output().flush();
   }
   if (f.json) output().write(dump_json(json_of(f, *runner, bandwidth, rows)) + "\n");
