@@ -77,8 +77,9 @@ struct Ops::Rounded {
 };
 
 // One product of a group, cut into items of whole panels. With many tokens an item is one panel.
-// With few, memory is what takes time, and long streams are quick: every thread begins with a
-// quarter of its share or more, then items halve, so that the threads end together.
+// With few, memory is what takes time, and long streams are quick: every thread has a strip of its
+// own and does half of what is left of it at a time. Items are in the order of rounds, so threads
+// that run alike go on where they stopped, and all end together.
 struct Ops::Task {
   const Linear* w;
   Mat y;
@@ -90,23 +91,24 @@ struct Ops::Task {
   int first_item = 0;
 
   int n_items() const { return threads == 0 ? n_panels : threads * (halvings + 1); }
-  // The first panel of an item: item j of round r begins behind 1 - 2^-r of the panels, and all
-  // rounds but the last take half of what is left.
-  int begin(int item) const {
-    if (threads == 0) return item;
-    const int round = std::min(item / threads, halvings), j = item - round * threads;
-    const std::int64_t parts = std::int64_t{threads} << (halvings + 1);
-    const std::int64_t left = parts >> round;
-    const std::int64_t at = parts - left + left * j / (round < halvings ? 2 * threads : threads);
-    const std::int64_t units = ceil_div(n_panels, step);
-    return static_cast<int>(std::min<std::int64_t>(n_panels, at * units / parts * step));
+  int begin(int item) const { return threads == 0 ? item : edge(item % threads, item / threads); }
+  int end(int item) const {
+    return threads == 0 ? item + 1 : edge(item % threads, item / threads + 1);
   }
-  int end(int item) const { return item + 1 == n_items() ? n_panels : begin(item + 1); }
   void share_out(int n_threads) {
     threads = n_threads;
     const std::size_t share =
         w->row_bytes * static_cast<std::size_t>(w->out) / static_cast<std::size_t>(n_threads);
     while (halvings < 6 && (kItemBytes << (halvings + 1)) <= share) ++halvings;
+  }
+
+ private:
+  // The first panel of a strip that is not done after `rounds` of halvings + 1 rounds.
+  int edge(int strip, int rounds) const {
+    const std::int64_t whole = std::int64_t{1} << halvings;
+    const std::int64_t done = rounds > halvings ? whole : whole - (whole >> rounds);
+    const std::int64_t at = ceil_div(n_panels, step) * (strip * whole + done) / (threads * whole);
+    return static_cast<int>(std::min<std::int64_t>(n_panels, at * step));
   }
 };
 
