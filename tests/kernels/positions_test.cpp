@@ -151,7 +151,7 @@ TEST_P(Positions, AttentionIsTheFormulaForAnyChunksAndThreads) {
   const Sequence s(520, 4, 2, 16, 21);
   for (const DType type : {DType::F32, DType::F16, DType::BF16}) {
     const auto want = formula(s, type, 0);
-    for (const int threads : compared({1, 2, 4}))
+    for (const int threads : compared({1, 4, 2}))
       for (const int chunk : {1, 37, 256, 520}) {
         Bench b(table(), threads);
         ASSERT_EQ(difference(in_chunks(b, s, type, 0, chunk, 3), want), "")

@@ -13,8 +13,8 @@ constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(th
 constexpr bool kSanitized = false;
 #endif
 
-// What results are compared over; with a sanitizer the last alone: it watches memory, and every
-// build compares.
+// What results are compared over; with a sanitizer the last alone: it watches memory, and other
+// builds compare.
 template <class T>
 std::vector<T> compared(std::initializer_list<T> all) {
   return kSanitized ? std::vector<T>{*(all.end() - 1)} : std::vector<T>(all);
