@@ -21,6 +21,7 @@ namespace bezel::app {
 
 namespace {
 constexpr int kMostTokens = 1 << 30;
+constexpr std::uint64_t kMostMemory = std::uint64_t{1} << 50U;  // 1024 TB
 constexpr std::size_t kOutputBuffer = std::size_t{64} << 10U;
 }  // namespace
 
@@ -131,6 +132,30 @@ CLI::Range range(int lo, int hi) {
   return r;
 }
 
+namespace {
+
+// CLI11's own sizes take -5 for the largest number less 4. Puts bytes in place of a size like 8GB;
+// else says what is wrong.
+std::string size_problem(std::string& text) {
+  constexpr std::string_view kUnits = "bkmgt";  // powers of 1024
+  std::uint64_t value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const char* first = std::find_if(stop, end, [](char c) { return c != ' '; });
+  const std::string unit = CLI::detail::to_lower(std::string(first, end));
+  const std::size_t power = unit.empty() ? 0 : kUnits.find(unit[0]);
+  const std::string rest = unit.substr(unit.empty() ? 0 : 1);
+  const bool known = power != kUnits.npos &&
+                     (rest.empty() || (power > 0 && (rest == "b" || rest == "i" || rest == "ib")));
+  if (error != std::errc{} || !known || value == 0 || value > kMostMemory >> (10 * power))
+    return fmt::format(
+        "expected a size from 1 byte to 1024TB, a whole number as 8GB or 500MB, not \"{}\"", text);
+  text = std::to_string(value << (10 * power));
+  return "";
+}
+
+}  // namespace
+
 void ModelFlags::add(CLI::App& command) {
   std::vector<std::string> tables;
   for (const KernelTable* t : all_kernel_tables()) tables.emplace_back(t->name);
@@ -174,17 +199,18 @@ void ModelFlags::add(CLI::App& command) {
   named(command
             .add_option(
                 "--memory", options.memory,
-                "most memory to take beside the model's files, as 8GB (default: what is free)")
-            ->transform(CLI::AsSizeValue(false)),
+                "most memory to take beside the model's files, as 8GB or 500MB (default: what is "
+                "free)")
+            ->transform(CLI::Validator(size_problem, "")),
         "SIZE");
 }
 
 void ModelFlags::add_cache(CLI::App& command) {
   command
       .add_option("--cache-memory", options.cache_memory,
-                  "keys and values of answers and kept prefixes (default: whole contexts and some "
-                  "prefixes)")
-      ->transform(CLI::AsSizeValue(false))
+                  "keys and values of answers and kept prefixes, as 2GB or 500MB (default: whole "
+                  "contexts and some prefixes)")
+      ->transform(CLI::Validator(size_problem, ""))
       ->type_name("SIZE")
       ->group("Model");
   command

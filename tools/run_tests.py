@@ -24,7 +24,7 @@ def parse():
     parser.add_argument("--offline", action="store_true", help="download nothing; tests that need it are skipped")
     parser.add_argument("--stage", action="append", default=[], choices=[name for name, _ in stages.ALL],
                         help="only this stage; may be given several times")
-    parser.add_argument("--fuzz-seconds", type=int, default=600, metavar="S",
+    parser.add_argument("--fuzz-seconds", type=int, default=300, metavar="S",
                         help="fuzzing time in all, shared out over the targets (default %(default)s)")
     parser.add_argument("-j", "--jobs", type=int, default=default_jobs(), metavar="N",
                         help="parallel compilers and tests (default %(default)s)")

@@ -64,15 +64,15 @@ TEST(BadInput, AServerSaysWhatItCannotOpenBeforeItLoadsItsModel) {
 
 TEST(BadInput, NumbersThatAreNoneOrOutOfRangeAreRefused) {
   const auto refused = [](const char* flag, std::initializer_list<const char*> values) {
-    for (const char* value : values) {
-      complaint({"run", base_model(), "--raw", "w1", "-n", "1", "-q", flag, value});
-      complaint(
-          {"run", base_model(), "--raw", "w1", "-n", "1", "-q", std::string(flag) + "=" + value});
+    for (const std::string value : values) {
+      const Words words{"run", base_model(), "--raw", "w1", "-n", "1", "-q"};
+      complaint(words + Words{fmt::format("{}={}", flag, value)});
+      if (value.empty() || value[0] == '-') complaint(words + Words{flag, value});  // or a flag?
     }
   };
-  for (const char* flag : {"--threads", "--ctx", "--chunk"})
-    refused(flag, {"0", "-1", "2147483648", "-2147483649", "99999999999999999999", "1e400", "nan",
-                   "inf", "1.5", "", " ", "x", "1x", "--"});
+  refused("--threads", {"0", "-1", "2147483648", "-2147483649", "99999999999999999999", "1e400",
+                        "nan", "inf", "1.5", "", " ", "x", "1x", "--"});
+  for (const char* flag : {"--ctx", "--chunk"}) refused(flag, {"0", "-1", "2147483648", "1.5", ""});
   refused("--max-tokens", {"0", "-1", "2147483648", "1e400", "nan", "1.5", "", "x"});
   refused("--top-k", {"-1", "2147483648", "1e400", "nan", "1.5", "", "x"});
   refused("--temp", {"-1", "101", "0.0001", "1e400", "nan", "inf", "-inf", "", "x", "1x"});
@@ -89,6 +89,33 @@ TEST(BadInput, NumbersThatAreNoneOrOutOfRangeAreRefused) {
   refused("--act", {"", "int4", "F32x", "0"});
   refused("--kv", {"", "int8", "f64"});
   refused("--isa", {"", "avx1024", "nan"});
+}
+
+TEST(BadInput, SizesThatAreNoneOrOutOfRangeAreRefusedInWords) {
+  const auto refused = [](const char* flag, std::initializer_list<const char*> values) {
+    for (const char* value : values)
+      EXPECT_TRUE(
+          has(complaint({"serve", base_model(), "--no-auth", "--chats", "off", flag, value}),
+              fmt::format("{}: expected a size from 1 byte to 1024TB, a whole number as 8GB "
+                          "or 500MB, not \"{}\"; see",
+                          flag, value)));
+  };
+  refused("--memory", {"-5", "-5GB", "+8GB", "", " ", "0", "0GB", "1.5GB", "1e9", "0x10"});
+  refused("--memory", {"x", "GB", "8XB", "8bib", "8GBs", "8G B", "nan", "inf", "1e400"});
+  refused("--memory", {"18446744073709551616", "18446744073709551615", "17179869184GB"});
+  refused("--memory", {"99999999999GB", "1025TB"});
+  refused("--cache-memory", {"-5", "", "0", "1.5", "1025TB"});
+}
+
+TEST(BadInput, ASizeCountsInPowersOf1024WhateverTheCaseOfItsUnit) {
+  const auto said = [](const char* size) {
+    return complaint(
+        {"serve", base_model(), "--no-auth", "--chats", "off", "--cache-memory", size});
+  };
+  for (const char* size : {"1024", "1024b", "1k", "1KB", "1 kB", "1KiB"})
+    EXPECT_TRUE(has(said(size), "1.0 KiB of --cache-memory")) << size;
+  for (const char* size : {"500MB", "8g", "1024TB"})
+    output_of({"show", base_model(), "--memory", size});
 }
 
 TEST(BadInput, NumbersOfOtherCommandsAreRefusedToo) {

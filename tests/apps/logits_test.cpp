@@ -94,11 +94,11 @@ TEST_F(Logits, TheBytesAreTheSameForAnyThreadsChunkAndInstructionSet) {
     const std::string one = numbers(model, ids, what + Words{"--threads", "1"});
     ASSERT_GT(one.size(), 40U * 320 * 4);
     std::vector<Words> others;
-    for (const char* threads : {"1", "2", "3"})
+    for (const char* threads : compared({"1", "2", "3"}))
       for (const char* chunk : {"1", "7", "64"})
         others.push_back({"--threads", threads, "--chunk", chunk});
     for (const std::string& isa : isas_here())
-      for (const char* chunk : {"7", "64"})
+      for (const char* chunk : compared({"7", "64"}))
         others.push_back({"--isa", isa, "--chunk", chunk, "--threads", "2"});
     for (const Words& flags : others)
       EXPECT_TRUE(numbers(model, ids, what + flags, "other") == one)

@@ -97,7 +97,8 @@ TEST_F(Perplexity, IdsFromAFileGetNoBos) {
 }
 
 TEST_F(Perplexity, EveryWindowBeginsWithTheFirstIdAndScoresEveryIdOnce) {
-  for (const std::size_t window : {2U, 8U, 14U, 39U, 40U, 100U}) {
+  using Windows = std::vector<std::size_t>;
+  for (const std::size_t window : kSanitized ? Windows{8, 100} : Windows{2, 8, 14, 39, 40, 100}) {
     std::vector<double> want;
     for (std::size_t at = 1; at < ids_.size(); at += window - 1) {
       std::vector<std::int32_t> piece{ids_[0]};

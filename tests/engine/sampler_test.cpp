@@ -8,6 +8,7 @@
 
 #include "engine/harness.h"
 #include "engine/sampling/random.h"
+#include "robust/sanitized.h"
 
 namespace bezel::test {
 namespace {
@@ -127,7 +128,7 @@ Situation random_situation(Dice& dice, int n) {
 
 TEST(Sampler, ChoosesWhatThePlainRulesChooseInEverySituation) {
   int close_calls = 0, choices = 0;
-  for (std::uint64_t seed = 0; seed < 3000; ++seed) {
+  for (std::uint64_t seed = 0; seed < (kSanitized ? 600 : 3000); ++seed) {
     Dice dice(seed);
     const int n = seed % 10 == 0 ? 300 + dice.below(1500) : 8 + dice.below(40);
     Situation s = random_situation(dice, n);

@@ -4,6 +4,7 @@
 #include "kernels/ops.h"
 #include "kernels/support.h"
 #include "kernels/written_out.h"
+#include "robust/sanitized.h"
 
 namespace bezel::test {
 namespace {
@@ -150,7 +151,7 @@ TEST_P(Positions, AttentionIsTheFormulaForAnyChunksAndThreads) {
   const Sequence s(520, 4, 2, 16, 21);
   for (const DType type : {DType::F32, DType::F16, DType::BF16}) {
     const auto want = formula(s, type, 0);
-    for (const int threads : {1, 2, 4})
+    for (const int threads : compared({1, 4, 2}))
       for (const int chunk : {1, 37, 256, 520}) {
         Bench b(table(), threads);
         ASSERT_EQ(difference(in_chunks(b, s, type, 0, chunk, 3), want), "")
@@ -163,7 +164,7 @@ TEST_P(Positions, WindowsInARingOfPagesAreTheFormula) {
   const Sequence s(1100, 3, 1, 24, 22);
   for (const int window : {1, 64, 300}) {
     const auto want = formula(s, DType::F16, window);
-    for (const int threads : {1, 3})
+    for (const int threads : compared({1, 3}))
       for (const int chunk : {1, 50, 200}) {
         Bench b(table(), threads);
         // Window and chunk reach over at most 500 positions, which lie in at most 3 pages.

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "model/harness.h"
+#include "robust/sanitized.h"
 
 namespace bezel::test {
 namespace {
@@ -161,7 +162,7 @@ TEST(KvCache, SharedPagesHoldWhatWasWrittenWhateverOthersDo) {
       Tagged t(config, shape);
       std::vector<Kept> kept;
       std::mt19937 dice(seed);
-      for (int n = 0; n < 1500; ++n) {
+      for (int n = 0; n < (kSanitized ? 300 : 1500); ++n) {
         ASSERT_NO_FATAL_FAILURE(step(t, kept, shape, dice)) << n;
         ASSERT_LE(t.kv.used_bytes(), shape.limit);
         for (int seq = 0; seq < shape.sequences; ++seq)

@@ -1,5 +1,7 @@
 // Whether a sanitizer watches this build: it takes time, and memory of its own.
 #pragma once
+#include <initializer_list>
+#include <vector>
 
 namespace bezel::test {
 
@@ -10,5 +12,12 @@ constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(th
 #else
 constexpr bool kSanitized = false;
 #endif
+
+// What results are compared over; with a sanitizer the last alone: it watches memory, and other
+// builds compare.
+template <class T>
+std::vector<T> compared(std::initializer_list<T> all) {
+  return kSanitized ? std::vector<T>{*(all.end() - 1)} : std::vector<T>(all);
+}
 
 }  // namespace bezel::test

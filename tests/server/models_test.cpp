@@ -118,6 +118,15 @@ class Models : public Api {
     for (int i = 0; i < 1000 && loaded() != name; ++i) std::this_thread::sleep_for(milliseconds(5));
     return loaded() == name;
   }
+  // Opens a server anew and gives a client that it writes to without end, until that is closed.
+  std::unique_ptr<Client> busy(int sequences, int queue) {
+    close();
+    open(sequences, queue, "", 4096, "scalar");
+    auto client = std::make_unique<Client>(front_->port());
+    client->send(request("POST", "/v1/completions", kEndless));
+    client->read_until("data: ");
+    return client;
+  }
   TestStore* test_store_ = nullptr;
 };
 
@@ -202,17 +211,13 @@ TEST_F(Models, KeepAliveOfARequestCountsFromThenOn) {
 }
 
 TEST_F(Models, AnotherWaitsUntilTheAnswersOfTheLoadedOneHaveEnded) {
-  close();
-  open(4, 8, "", 4096, "scalar");
-  Client talking(front_->port());
-  talking.send(request("POST", "/v1/completions", kEndless));
-  talking.read_until("data: ");
+  const auto talking = busy(4, 8);
   Response answer;
   std::thread other([&] { answer = chat("other"); });
   std::this_thread::sleep_for(milliseconds(50));
   EXPECT_EQ(loaded(), "tiny");
   EXPECT_EQ(get("/health").status, 200);  // nobody else waits for it
-  talking.close();                        // its answer ends
+  talking->close();                       // its answer ends
   other.join();
   EXPECT_EQ(answer.status, 200) << answer.body;
   EXPECT_EQ(loaded(), "other");
@@ -235,17 +240,13 @@ TEST_F(Models, ManyClientsWithTwoModelsAllGetTheirOwn) {
 }
 
 TEST_F(Models, WhoHasLeftIsNotWaitedForAndLoadsNothing) {
-  close();
-  open(2, 1, "", 4096, "scalar");  // the loader's queue holds 64
-  Client talking(front_->port());
-  talking.send(request("POST", "/v1/completions", kEndless));
-  talking.read_until("data: ");
+  const auto talking = busy(2, 1);  // the loader's queue holds 64
   for (int i = 0; i < 70; ++i) {
     Client leaving(front_->port());
     leaving.send(request("POST", "/v1/completions", R"({"model":"other","prompt":"a"})"));
   }
   std::this_thread::sleep_for(milliseconds(50));
-  talking.close();
+  talking->close();
   EXPECT_EQ(json_of(chat("tiny").body)["model"], "tiny");
   EXPECT_EQ(loaded(), "tiny");
   EXPECT_EQ(loader_->load().requests, 2U);
@@ -267,11 +268,7 @@ TEST_F(Models, MoreThanMayWaitForAnotherAreRefused) {
 }
 
 TEST_F(Models, WhoWaitsForAnotherIsRefusedWhenTheServerStops) {
-  close();
-  open(1, 8, "", 4096, "scalar");
-  Client talking(front_->port());
-  talking.send(request("POST", "/v1/completions", kEndless));
-  talking.read_until("data: ");
+  const auto talking = busy(1, 8);
   Response answer;
   std::thread other([&] { answer = chat("other"); });
   std::this_thread::sleep_for(milliseconds(50));

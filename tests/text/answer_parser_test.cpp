@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "harness.h"
+#include "robust/sanitized.h"
 #include "text/chat/render.h"
 #include "text/output/joined.h"
 #include "text/output/parser.h"
@@ -216,14 +217,15 @@ std::string random_answer(Random& r) {
 
 TEST(AnswerParser, AnyCutOfTheStreamGivesTheSameEvents) {
   Random r(5);
-  std::size_t calls = 0;
-  for (int n = 0; n < 1000; ++n) {
+  const int answers = kSanitized ? 200 : 1000;
+  int calls = 0;
+  for (int n = 0; n < answers; ++n) {
     const std::string answer = random_answer(r);
     const auto tokens = tokens_of(answer);
     const Options options{static_cast<Start>(r.below(3)), r.below(2) == 0,
                           r.below(2) == 0 ? tools() : Json()};
     const auto whole = parsed_as(tokens, options, [](std::size_t left) { return left; });
-    calls += whole.find("[call") != std::string::npos;
+    calls += whole.find("[call") != std::string::npos ? 1 : 0;
     ASSERT_EQ(parsed_as(tokens, options, [](std::size_t) { return 1U; }), whole) << answer;
     for (std::size_t at = 1; at < answer.size(); ++at) {  // every single split
       auto split = tokens;
@@ -243,7 +245,7 @@ TEST(AnswerParser, AnyCutOfTheStreamGivesTheSameEvents) {
     for (const auto& [marker, special] : tokens)  // no control token is shown
       ASSERT_TRUE(!special || whole.find(marker) == std::string::npos) << answer << "\n" << whole;
   }
-  EXPECT_GT(calls, 300U);
+  EXPECT_GT(calls, answers * 3 / 10);
 }
 
 Json random_value(Random& r, int depth) {

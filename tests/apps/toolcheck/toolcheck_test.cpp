@@ -33,7 +33,9 @@ TEST(ToolCheck, WhatARandomModelWritesIsAlwaysValidAndHardlyEverRight) {
   EXPECT_GT(all.at("valid").at("of"), 100);
   EXPECT_EQ(all.at("right").at("of"), 39) << "steps of all cases";
   EXPECT_LT(all.at("right").at("good"), 8) << all;
-  EXPECT_EQ(report(model.path(), {"--seed", "5"}), r) << "the same seed, the same report";
+  if (!kSanitized) {  // which watches memory, and was given enough to watch
+    EXPECT_EQ(report(model.path(), {"--seed", "5"}), r) << "the same seed, the same report";
+  }
 }
 
 TEST(ToolCheck, ThoughtsAndRepeatsHoldToo) {

@@ -254,60 +254,62 @@ TEST(Preemption, AnswersThatOutgrowTheMemoryGoOnWithTheSameBits) {
   EXPECT_EQ(service->load().preemptions, static_cast<std::uint64_t>(preemptions));
 }
 
+// An answer that has to wait again while it reads its prompt: the memory is not enough for it and
+// one of 1,500 tokens that came before.
+struct Crowd {
+  Windowed model{"e2b", 300};
+  // Two rows a pass: the other answer grows as the prompt is read.
+  EngineOptions alone = model.options(1536, 2);
+
+  Answer preempted(Job job, Watched& watched) const {
+    EngineOptions o = alone;
+    o.cache_memory = model.sizes(o).sequence * 3 / 2;
+    Watched first;
+    const auto service = start(2, 4, 1536, o);
+    EXPECT_TRUE(service->submit(first.job(answer_to(random_prompt(10, 1), 1500))));
+    EXPECT_TRUE(first.wait_for_text(50));
+    EXPECT_TRUE(service->submit(std::move(job)));
+    Answer got = watched.wait();
+    first.wait();
+    EXPECT_GT(got.done.preemptions, 0);
+    return got;
+  }
+};
+
 TEST(Preemption, ThePromptsProbabilitiesAreToldOnce) {
-  const Windowed model("e2b", 300);
-  EngineOptions o =
-      model.options(1536, 2);  // two rows a pass: the answer grows as the text is read
-  const EngineOptions alone = o;
-  o.cache_memory = model.sizes(o).sequence * 3 / 2;
-  const auto tokens_of = [](Service& service, const Request& r, Watched* first,
-                            const Request& endless) {
+  const Crowd crowd;
+  Request request = answer_to(random_prompt(1000, 4), 1);
+  request.prompt_logprobs = true;
+  request.logprobs = 0;
+  const auto told = [&](const auto& answer) {
     std::vector<float> seen;
-    if (first != nullptr) {
-      EXPECT_TRUE(service.submit(first->job(endless)));
-      EXPECT_TRUE(first->wait_for_text(50));
-    }
-    Watched w;
-    Job job = w.job(r);
+    Watched watched;
+    Job job = watched.job(request);
     const auto pass_on = job.on_event;
     job.on_event = [&seen, pass_on](const Event& e) {
       if (const auto* t = std::get_if<PromptToken>(&e)) seen.push_back(t->logprob);
       return pass_on(e);
     };
-    EXPECT_TRUE(service.submit(std::move(job)));
-    EXPECT_EQ(w.wait().done.preemptions > 0, first != nullptr);
+    answer(std::move(job), watched);
     return seen;
   };
-  Request scored = answer_to(random_prompt(1000, 4), 1);
-  scored.prompt_logprobs = true;
-  scored.logprobs = 0;
-  const Request endless = answer_to(random_prompt(10, 1), 1500);
-  Watched first;
-  const auto service = start(2, 4, 1536, o);
-  const auto got = tokens_of(*service, scored, &first, endless);
-  first.wait();
-  const auto by_itself = start(1, 4, 1536, alone);
-  EXPECT_EQ(got, tokens_of(*by_itself, scored, nullptr, endless));
+  const auto alone = told([&](Job job, Watched& watched) {
+    const auto service = start(1, 4, 1536, crowd.alone);
+    EXPECT_TRUE(service->submit(std::move(job)));
+    watched.wait();
+  });
+  EXPECT_EQ(told([&](Job job, Watched& w) { crowd.preempted(std::move(job), w); }), alone);
+  EXPECT_EQ(alone.size(), 999U);
 }
 
 TEST(Preemption, AnEmbeddingCountsEveryTokenOnce) {
-  const Windowed model("e2b", 300);
-  EngineOptions o =
-      model.options(1536, 2);  // two rows a pass: the answer grows as the text is read
-  const EngineOptions alone = o;
-  o.cache_memory = model.sizes(o).sequence * 3 / 2;
+  const Crowd crowd;
   Request request;
   request.prompt = random_prompt(1000, 4);
   request.embedding = true;
-  Watched first, second;
-  const auto service = start(2, 4, 1536, o);
-  ASSERT_TRUE(service->submit(first.job(answer_to(random_prompt(10, 1), 1500))));
-  ASSERT_TRUE(first.wait_for_text(50));
-  ASSERT_TRUE(service->submit(second.job(request)));
-  const Answer got = second.wait();
-  first.wait();
-  EXPECT_GT(got.done.preemptions, 0);
-  const Answer want = answer_of(*load_engine(alone), request);
+  Watched watched;
+  const Answer got = crowd.preempted(watched.job(request), watched);
+  const Answer want = answer_of(*load_engine(crowd.alone), request);
   ASSERT_FALSE(want.done.embedding.empty());
   EXPECT_EQ(got.done.embedding, want.done.embedding);
 }

@@ -35,3 +35,34 @@ export function Dialog({ title, side, onClose, children }: Props) {
     </dialog>
   );
 }
+
+interface Question {
+  what: string;
+  close: () => void;
+  remove: () => void;
+  children: ComponentChildren;
+}
+
+/** Asks before something is deleted; the children say what will be gone. */
+export function AskToDelete({ what, close, remove, children }: Question) {
+  return (
+    <Dialog title={`Delete this ${what}?`} onClose={close}>
+      <p>{children}</p>
+      <div class="row">
+        <button type="button" class="button" onClick={close}>
+          Keep it
+        </button>
+        <button
+          type="button"
+          class="button danger"
+          onClick={() => {
+            close();
+            remove();
+          }}
+        >
+          Delete
+        </button>
+      </div>
+    </Dialog>
+  );
+}

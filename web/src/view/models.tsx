@@ -6,7 +6,7 @@ import { current, modelOf, setModel } from "../lib/state";
 import { forgetOutcome, modelsShown, outcome, percent, progressText, pull, pulling, type Pull, readStored, removeModel, stored } from "../lib/store";
 import { size } from "../lib/text";
 import type { StoredModel } from "../lib/types";
-import { Dialog } from "./dialog";
+import { AskToDelete, Dialog } from "./dialog";
 import { IconButton } from "./icons";
 
 const wanted = signal(""); // the name that is typed
@@ -133,26 +133,9 @@ function Row({ m, removed }: { m: StoredModel; removed: () => void }) {
       </button>
       {m.bezel.ours && <IconButton icon="trash" label={`Delete ${m.name}`} onClick={() => setLeaving(true)} />}
       {leaving && (
-        <Dialog title="Delete this model?" onClose={() => setLeaving(false)}>
-          <p>
-            The files of {m.name} ({size(m.size)}) will be gone from this machine.
-          </p>
-          <div class="row">
-            <button type="button" class="button" onClick={() => setLeaving(false)}>
-              Keep it
-            </button>
-            <button
-              type="button"
-              class="button danger"
-              onClick={() => {
-                setLeaving(false);
-                void removeModel(m.name).then(removed);
-              }}
-            >
-              Delete
-            </button>
-          </div>
-        </Dialog>
+        <AskToDelete what="model" close={() => setLeaving(false)} remove={() => void removeModel(m.name).then(removed)}>
+          The files of {m.name} ({size(m.size)}) will be gone from this machine.
+        </AskToDelete>
       )}
     </li>
   );

@@ -8,7 +8,7 @@ import { adopt, current, facts, heads, openChat, refreshList, report, saveSoon, 
 import { chatsFrom, download } from "../lib/transfer";
 import { newId } from "../lib/tree";
 import type { ChatHead } from "../lib/types";
-import { Dialog } from "./dialog";
+import { AskToDelete } from "./dialog";
 import { Gem, Icon, IconButton } from "./icons";
 import { Rename } from "./rename";
 
@@ -66,24 +66,13 @@ function Entry({ head }: { head: ChatHead }) {
         <IconButton icon="trash" label={`Delete ${head.title}`} onClick={() => setLeaving(true)} />
       </span>
       {leaving && (
-        <Dialog title="Delete this chat?" onClose={() => setLeaving(false)}>
-          <p>“{head.title}” will be gone for good.</p>
-          <div class="row">
-            <button type="button" class="button" onClick={() => setLeaving(false)}>
-              Keep it
-            </button>
-            <button
-              type="button"
-              class="button danger"
-              onClick={() => {
-                setLeaving(false);
-                remove(head.id).then(() => say("Deleted."), report);
-              }}
-            >
-              Delete
-            </button>
-          </div>
-        </Dialog>
+        <AskToDelete
+          what="chat"
+          close={() => setLeaving(false)}
+          remove={() => void remove(head.id).then(() => say("Deleted."), report)}
+        >
+          “{head.title}” will be gone for good.
+        </AskToDelete>
       )}
     </li>
   );
