@@ -136,9 +136,10 @@ class Bench {
   Result<double> timed(int depth, int n, int step, bool every_step, Fingerprint& fingerprint) {
     const auto ids = bench_ids(depth, n, runner_.config().vocab);
     Runner::Hooks hooks;
+    std::vector<float> last;  // kept, so that the fingerprint is no part of the time
     hooks.rows = [&](int, ConstMat logits) {
       const auto row = logits.row_span(logits.rows - 1);
-      fingerprint.add(row.data(), row.size());
+      last.assign(row.begin(), row.end());
       return true;
     };
     hooks.progress = [](int) { return !InterruptGuard::flag().load(); };
@@ -151,6 +152,7 @@ class Bench {
       const auto start = Clock::now();
       BEZEL_DO(runner_.feed(part, read ? part.size() - 1 : part.size(), hooks));
       seconds += std::chrono::duration<double>(Clock::now() - start).count();
+      if (read) fingerprint.add(last.data(), last.size());
     }
     return static_cast<double>(n) / std::max(seconds, 1e-9);
   }
@@ -163,16 +165,19 @@ class Bench {
       if (depth > 0) cache.restore(seq, cache.share(0, depth), depth);
     }
     double seconds = 0;
+    std::vector<float> rows;
     for (int at = depth; at < depth + flags_.answer; ++at) {
       Batch batch;
       for (int seq = 0; seq < flags_.batch; ++seq)
         batch.add(seq, at, bench_ids(at, 1, runner_.config().vocab, seq).front(), true);
       const auto start = Clock::now();
       BEZEL_DO(runner_.pass(batch, {}, [&](ConstMat logits) {
+        rows.clear();
         for (int r = 0; r < logits.rows; ++r)
-          fingerprint.add(logits.row(r), static_cast<std::size_t>(logits.cols));
+          rows.insert(rows.end(), logits.row(r), logits.row(r) + logits.cols);
       }));
       seconds += std::chrono::duration<double>(Clock::now() - start).count();
+      fingerprint.add(rows.data(), rows.size());
       if (InterruptGuard::flag().load()) return Error{Errc::Cancelled, "stopped", ""};
     }
     return static_cast<double>(flags_.answer) * flags_.batch / std::max(seconds, 1e-9);
