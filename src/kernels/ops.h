@@ -100,8 +100,15 @@ class Ops {
     Mat y;  // [T, w.out], overwritten
     const Linear* w;
   };
-  // y = x . w^T for every product of the group; x is rounded to int8 once for all of them.
-  // Takes scratch for the rounded x and gives it back.
+  struct ProductOf {
+    Mat y;
+    const Linear* w;
+    ConstMat x;  // [T, w.in], T > 0
+  };
+  static constexpr std::size_t kMaxGroup = 16;  // products of one call
+  // y = x . w^T for every product of the group, at the same time; an x that consecutive products
+  // share is rounded to int8 once. Takes scratch for the rounded x and gives it back.
+  void matmul(std::span<const ProductOf> group);
   void matmul(std::initializer_list<Product> group, ConstMat x);
   // As above into a new matrix.
   Mat matmul(const Linear& w, ConstMat x);
@@ -154,11 +161,10 @@ class Ops {
   // Inputs [begin, end) of the tokens of one tile, woven from `to` on; multiples of 32. False when
   // one is NaN or infinite.
   bool round_tile(ConstMat x, int begin, int end, std::byte* to) const;
-  void run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffer) const;
+  void run_q8(const Task& task, int panel, std::byte* buffer) const;
   FloatPanels expand_floats(const Linear& w, int first_row, int n_panels, int begin, int end,
                             std::byte* buffer) const;
-  void run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
-               std::byte* buffer) const;
+  void run_f32(const Task& task, int first_panel, int n_panels, std::byte* buffer) const;
   void attend_rows(const AttnTask& task);
   void attend_waves(const AttnTask& task);
   const std::vector<double>& frequencies(const RopeShape& shape);

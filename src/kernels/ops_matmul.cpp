@@ -23,7 +23,6 @@ constexpr int kFewChunk =
 constexpr int kRoundPart = 2048;           // inputs of a tile that one thread rounds at once
 constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay in the first cache
 static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
-constexpr int kMaxGroup = 8;               // products of one matmul call
 constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
 
 constexpr std::size_t align64(std::size_t n) {
@@ -83,13 +82,15 @@ struct Ops::Rounded {
 struct Ops::Task {
   const Linear* w;
   Mat y;
-  bool rounded;  // int8 product
+  ConstMat x;
+  Rounded in;  // x for an int8 product
   int n_panels;
   int threads = 0;  // 0: an item is one panel
   int halvings = 0;
   int step = 1;  // panels that stay together
   int first_item = 0;
 
+  bool rounded() const { return in.at != nullptr; }
   int n_items() const { return threads == 0 ? n_panels : threads * (halvings + 1); }
   int begin(int item) const { return threads == 0 ? item : edge(item % threads, item / threads); }
   int end(int item) const {
@@ -162,7 +163,7 @@ bool Ops::round_tile(ConstMat x, int begin, int end, std::byte* to) const {
   return finite;
 }
 
-void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffer) const {
+void Ops::run_q8(const Task& task, int panel, std::byte* buffer) const {
   const Linear& w = *task.w;
   const int first = panel * kPanelRows, n_out = std::min(kPanelRows, w.out - first);
   const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
@@ -181,7 +182,7 @@ void Ops::run_q8(const Task& task, const Rounded& x, int panel, std::byte* buffe
       for (int t = 0; t < task.y.rows; t += kTokenBlock) {
         const int n = std::min(kTokenBlock, task.y.rows - t);
         const Target to = {task.y, first, n_out, t, n, part > 0, aside, kPanelRows};
-        const Q8Tokens in = x.from(t, k);
+        const Q8Tokens in = task.in.from(t, k);
         if (few && w.packed)
           table_.product_packed_q8(w.type, rows, k, n_k, in, n, to.out(), to.stride());
         else
@@ -206,8 +207,7 @@ Ops::FloatPanels Ops::expand_floats(const Linear& w, int first_row, int n_panels
   return {DType::F32, buffer, begin, sizeof(float) * one};
 }
 
-void Ops::run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
-                  std::byte* buffer) const {
+void Ops::run_f32(const Task& task, int first_panel, int n_panels, std::byte* buffer) const {
   const Linear& w = *task.w;
   const int first = first_panel * kPanelRows,
             n_out = std::min(n_panels * kPanelRows, w.out - first);
@@ -226,7 +226,7 @@ void Ops::run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
       for (int k = part; k < part_end; k += chunk) {
         const int n_k = std::min(chunk, part_end - k);
         if (!w.packed && few) panels = expand_floats(w, first, n_panels, k, k + n_k, buffer);
-        for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = x.row(t + i) + k;
+        for (int i = 0; i < n; ++i) in[static_cast<std::size_t>(i)] = task.x.row(t + i) + k;
         table_.product_f32(panels.type, panels.from(k), panels.bytes, n_panels, n_k, in.data(), n,
                            k == part, to.out(), to.stride());
       }
@@ -235,31 +235,34 @@ void Ops::run_f32(const Task& task, ConstMat x, int first_panel, int n_panels,
   }
 }
 
-void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
+void Ops::matmul(std::span<const ProductOf> group) {
   BEZEL_CHECK(group.size() <= kMaxGroup);
-  if (x.rows == 0) return;
   const Scratch::Frame frame = scratch_.frame();
   std::array<Task, kMaxGroup> tasks{};
   std::size_t n_tasks = 0;
   int n_items = 0;
-  bool any_rounded = false;
   const int threads = pool_.n_threads();
-  for (const Product& p : group) {
+  for (const ProductOf& p : group) {
     const Linear& w = *p.w;
-    BEZEL_CHECK(w.present() && w.in == x.cols && p.y.cols == w.out && p.y.rows == x.rows);
+    BEZEL_CHECK(w.present() && w.in == p.x.cols && p.y.cols == w.out && p.y.rows == p.x.rows);
     BEZEL_CHECK(!w.packed || !is_quantised(w.type) || act_ == Act::Int8);
+    const Task* before = n_tasks > 0 ? &tasks[n_tasks - 1] : nullptr;
     Task& task = tasks[n_tasks++];
     task = {.w = &w,
             .y = p.y,
-            .rounded = is_quantised(w.type) && act_ == Act::Int8,
+            .x = p.x,
+            .in = {},
             .n_panels = ceil_div(w.out, kPanelRows),
             .first_item = n_items};
-    any_rounded |= task.rounded;
-    if (!task.rounded && x.rows <= kTokenBlock) task.step = kPanelGroup;
-    if (x.rows <= kTokenBlock) task.share_out(threads);
+    if (is_quantised(w.type) && act_ == Act::Int8) {
+      const bool same = before != nullptr && before->rounded() && before->x.data == p.x.data &&
+                        before->x.rows == p.x.rows && before->x.cols == p.x.cols;
+      task.in = same ? before->in : round_rows(p.x);
+    }
+    if (!task.rounded() && p.x.rows <= kTokenBlock) task.step = kPanelGroup;
+    if (p.x.rows <= kTokenBlock) task.share_out(threads);
     n_items += task.n_items();
   }
-  const Rounded rounded = any_rounded ? round_rows(x) : Rounded{};
   const std::size_t buffer_bytes = worker_bytes();
   std::byte* buffers = scratch_.bytes(buffer_bytes * static_cast<std::size_t>(threads));
   pool_.run(n_items, [&](int item, int worker) {
@@ -269,11 +272,20 @@ void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
     std::byte* buffer = buffers + buffer_bytes * static_cast<std::size_t>(worker);
     const int begin = task.begin(item - task.first_item), end = task.end(item - task.first_item);
     for (int p = begin; p < end; p += task.step)
-      if (task.rounded)
-        run_q8(task, rounded, p, buffer);
+      if (task.rounded())
+        run_q8(task, p, buffer);
       else
-        run_f32(task, x, p, std::min(task.step, end - p), buffer);
+        run_f32(task, p, std::min(task.step, end - p), buffer);
   });
+}
+
+void Ops::matmul(std::initializer_list<Product> group, ConstMat x) {
+  if (x.rows == 0) return;
+  std::array<ProductOf, kMaxGroup> products{};
+  BEZEL_CHECK(group.size() <= kMaxGroup);
+  std::size_t n = 0;
+  for (const Product& p : group) products[n++] = {p.y, p.w, x};
+  matmul(std::span(products).first(n));
 }
 
 Mat Ops::matmul(const Linear& w, ConstMat x) {
@@ -286,7 +298,7 @@ std::size_t Ops::scratch_bytes(int max_rows, int max_in, int max_heads_q, int ma
                                int max_positions, int n_threads) {
   const auto threads = static_cast<std::size_t>(n_threads);
   const std::size_t products =
-      woven_bytes(max_rows, max_in) + 4 * std::size_t{64} + threads * worker_bytes();
+      woven_bytes(max_rows, max_in) + (kMaxGroup + 4) * std::size_t{64} + threads * worker_bytes();
   return std::max(products, attention_scratch_bytes(max_rows, max_heads_q, max_head_dim,
                                                     max_positions, n_threads));
 }

@@ -1,6 +1,7 @@
 // The two branches that only some members have: per-layer embeddings (E2B, E4B) and routed experts
 // (26B-A4B). Source: gemma4/_modules.py and _moe.py of google-deepmind/gemma.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "model/model.h"
@@ -32,13 +33,13 @@ struct Choice {
   int row;
   float weight;
 };
+using ByExpert = std::vector<std::vector<Choice>>;  // rows ascending
 
 // For every expert the rows that chose it, ascending. Weights: softmax over the chosen logits,
 // times the expert's own scale. Ties go to the lowest index.
-std::vector<std::vector<Choice>> route(ConstMat probabilities, ConstMat logits, int used,
-                                       const float* expert_scale) {
+ByExpert route(ConstMat probabilities, ConstMat logits, int used, const float* expert_scale) {
   const int E = logits.cols;
-  std::vector<std::vector<Choice>> by_expert(static_cast<std::size_t>(E));
+  ByExpert by_expert(static_cast<std::size_t>(E));
   std::vector<int> order(static_cast<std::size_t>(E));
   for (int r = 0; r < logits.rows; ++r) {
     const float* z = logits.row(r);
@@ -57,12 +58,55 @@ std::vector<std::vector<Choice>> route(ConstMat probabilities, ConstMat logits, 
   return by_expert;
 }
 
+// Adds what `experts`, ascending and at most kExpertsAtOnce, make of their rows of x to out.
+void run_experts(const Layer& l, const Config& c, Ops& op, ConstMat x, std::span<const int> experts,
+                 const ByExpert& by_expert, Mat out) {
+  struct Part {
+    Mat gate, up, y;
+    Linear w_gate, w_up, w_down;
+  };
+  const int D = c.width, F = c.expert_dim;
+  const auto frame = op.frame();
+  std::array<Part, kExpertsAtOnce> parts;
+  std::vector<Ops::ProductOf> inner, outer;
+  std::vector<int> rows;
+  for (std::size_t i = 0; i < experts.size(); ++i) {
+    const int e = experts[i];
+    rows.clear();
+    for (const Choice& chosen : by_expert[static_cast<std::size_t>(e)]) rows.push_back(chosen.row);
+    const Mat xe = op.take_rows(x, rows);        // [n, D]
+    const Mat gate_up = op.mat(xe.rows, 2 * F);  // [n, 2 F]
+    Part& p = parts[i];
+    p = {gate_up.columns(0, F), gate_up.columns(F, F), op.mat(xe.rows, D), {}, {}, {}};
+    if (l.expert_gate_up.present()) {
+      p.w_gate = l.expert_gate_up.rows(e * 2 * F, 2 * F);
+      inner.push_back({gate_up, &p.w_gate, xe});
+    } else {
+      p.w_gate = l.expert_gate.rows(e * F, F);
+      p.w_up = l.expert_up.rows(e * F, F);
+      inner.push_back({p.gate, &p.w_gate, xe});
+      inner.push_back({p.up, &p.w_up, xe});
+    }
+    p.w_down = l.expert_down.rows(e * D, D);
+    outer.push_back({p.y, &p.w_down, p.gate});
+  }
+  op.matmul(inner);
+  for (std::size_t i = 0; i < experts.size(); ++i) op.gelu_mul(parts[i].gate, parts[i].up);
+  op.matmul(outer);
+  for (std::size_t i = 0; i < experts.size(); ++i) {
+    const auto& chosen = by_expert[static_cast<std::size_t>(experts[i])];
+    for (std::size_t r = 0; r < chosen.size(); ++r)
+      op.add_scaled_row(out.row(chosen[r].row), chosen[r].weight,
+                        parts[i].y.row(static_cast<int>(r)), D);
+  }
+}
+
 }  // namespace
 
 // sum over the chosen experts e, ascending, of w_e * Down_e . (gelu(Gate_e . x) * (Up_e . x)): [T,
 // D]. The router reads h without a learnt norm; x is normed.
 Mat Model::experts(const Layer& l, Ops& op, ConstMat x, ConstMat h) const {
-  const int T = x.rows, D = config_.width, F = config_.expert_dim;
+  const int T = x.rows, D = config_.width;
   Mat out = op.mat(T, D);
   const auto frame = op.frame();
   Mat t = op.norm(h, l.router_scale, config_.norm_eps);  // [T, D]
@@ -72,29 +116,22 @@ Mat Model::experts(const Layer& l, Ops& op, ConstMat x, ConstMat h) const {
   op.softmax(probabilities);
   const auto by_expert = route(probabilities, logits, config_.experts_used, l.expert_scale);
   for (int r = 0; r < T; ++r) std::fill_n(out.row(r), D, 0.0F);
-  std::vector<int> rows;
+  const int most = std::max(T, kExpertsAtOnce);
+  std::vector<int> together;
+  int rows = 0;  // of those together
+  const auto run = [&] {
+    run_experts(l, config_, op, x, together, by_expert, out);
+    together.clear();
+    rows = 0;
+  };
   for (int e = 0; e < config_.experts; ++e) {
-    const auto& chosen = by_expert[static_cast<std::size_t>(e)];
-    if (chosen.empty()) continue;
-    const auto inner = op.frame();
-    rows.clear();
-    for (const Choice& c : chosen) rows.push_back(c.row);
-    Mat xe = op.take_rows(x, rows);  // [n, D]
-    Mat gate_up = op.mat(xe.rows, 2 * F);
-    Mat gate = gate_up.columns(0, F), up = gate_up.columns(F, F);
-    if (l.expert_gate_up.present()) {
-      const Linear w = l.expert_gate_up.rows(e * 2 * F, 2 * F);
-      op.matmul({{gate_up, &w}}, xe);
-    } else {
-      const Linear wg = l.expert_gate.rows(e * F, F), wu = l.expert_up.rows(e * F, F);
-      op.matmul({{gate, &wg}, {up, &wu}}, xe);
-    }
-    op.gelu_mul(gate, up);
-    const Linear down = l.expert_down.rows(e * D, D);
-    Mat y = op.matmul(down, gate);  // [n, D]
-    for (std::size_t i = 0; i < chosen.size(); ++i)
-      op.add_scaled_row(out.row(chosen[i].row), chosen[i].weight, y.row(static_cast<int>(i)), D);
+    const int n = static_cast<int>(by_expert[static_cast<std::size_t>(e)].size());
+    if (n == 0) continue;
+    if (static_cast<int>(together.size()) == kExpertsAtOnce || rows + n > most) run();
+    together.push_back(e);
+    rows += n;
   }
+  run();
   return out;
 }
 

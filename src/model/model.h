@@ -16,6 +16,8 @@
 
 namespace bezel {
 
+inline constexpr int kExpertsAtOnce = 8;  // whose products run at the same time
+
 // New tokens of one or more sequences. Rows of one sequence stand together with ascending
 // positions, starting at kv.length(seq).
 struct Batch {

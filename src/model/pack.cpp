@@ -68,8 +68,8 @@ void Model::each_packable(Self& m, bool floats_as_q8, const Fn& fn) {
     if (can_pack(as, together, w.in)) fn(w, as);
   };
   for (auto& l : m.layers_) {
-    for (auto* w :
-         {&l.wq, &l.wk, &l.wv, &l.wo, &l.w_gate, &l.w_up, &l.w_down, &l.ple_gate, &l.ple_proj})
+    for (auto* w : {&l.wq, &l.wk, &l.wv, &l.wo, &l.w_gate, &l.w_up, &l.w_down, &l.ple_gate,
+                    &l.ple_proj, &l.router})
       offer(*w, w->out);
     for (auto* w : {&l.expert_gate_up, &l.expert_gate, &l.expert_up, &l.expert_down})
       offer(*w, w->out / std::max(m.config_.experts, 1));

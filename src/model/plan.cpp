@@ -25,8 +25,10 @@ std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_
     const int Hd = l.attn.heads_q * l.attn.head_dim, Kd = l.attn.heads_kv * l.attn.head_dim;
     const std::size_t attend = mat(here, c.width) * 2 + mat(here, Kd) * 2 + mat(here, Hd) * 2;
     std::size_t ffn = mat(after, c.width) * 2 + mat(after, l.ffn_dim) * 2;
+    const std::size_t chosen = std::max<std::size_t>(after, kExpertsAtOnce);
     if (c.experts > 0)
-      ffn += mat(after, c.width) * 5 + mat(after, c.experts) * 2 + mat(after, 2 * c.expert_dim);
+      ffn += mat(after, c.width) * 3 + mat(chosen, c.width) * 2 + mat(after, c.experts) * 2 +
+             mat(chosen, 2 * c.expert_dim) + kExpertsAtOnce * 3 * mat(0, 0);
     const std::size_t ple = mat(after, c.ple_dim) + mat(after, c.width);
     worst = std::max({worst, attend, ffn, ple});
     const auto take = [&](std::size_t n, int in) {
@@ -35,6 +37,7 @@ std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_
     };
     take(here, std::max(c.width, Hd));
     take(after, std::max({c.width, l.ffn_dim, c.expert_dim}));
+    if (c.experts > 0) take(chosen, std::max(c.width, c.expert_dim));
     max_pairs = std::max(max_pairs, l.rope.pairs);
   }
   carried += mat(rows, max_pairs) * 8;  // two kinds, all and read rows, cos and sin
