@@ -256,7 +256,8 @@ void Ops::matmul(std::span<const ProductOf> group) {
             .first_item = n_items};
     if (is_quantised(w.type) && act_ == Act::Int8) {
       const bool same = before != nullptr && before->rounded() && before->x.data == p.x.data &&
-                        before->x.rows == p.x.rows && before->x.cols == p.x.cols;
+                        before->x.rows == p.x.rows && before->x.cols == p.x.cols &&
+                        before->x.stride == p.x.stride;
       task.in = same ? before->in : round_rows(p.x);
     }
     if (!task.rounded() && p.x.rows <= kTokenBlock) task.step = kPanelGroup;
