@@ -196,7 +196,7 @@ void Ops::run_q8(const Task& task, int panel, std::byte* buffer) const {
 // Inputs [begin, end) of the rows of n_panels panels as floats.
 Ops::FloatPanels Ops::expand_floats(const Linear& w, int first_row, int n_panels, int begin,
                                     int end, std::byte* buffer) const {
-  const auto one = static_cast<std::size_t>((end - begin) * kPanelRows);
+  const std::size_t one = static_cast<std::size_t>(end - begin) * kPanelRows;
   float* panels = reinterpret_cast<float*>(buffer);
   for (int p = 0; p < n_panels; ++p) {
     const int row = first_row + p * kPanelRows;
