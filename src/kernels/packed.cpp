@@ -85,7 +85,9 @@ bool can_pack(DType type, int out, int in) {
 }
 
 std::size_t packed_row_bytes(DType type, int in) {
-  return unit_bytes(type) * static_cast<std::size_t>(in / packed_unit(type).inputs);
+  const int inputs = packed_unit(type).inputs;
+  BEZEL_CHECK(inputs > 0);
+  return unit_bytes(type) * static_cast<std::size_t>(in / inputs);
 }
 
 namespace {
