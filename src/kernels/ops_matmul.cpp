@@ -23,7 +23,8 @@ constexpr int kFewChunk =
 constexpr int kRoundPart = 2048;           // inputs of a tile that one thread rounds at once
 constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay in the first cache
 static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
-constexpr std::size_t kItemBytes = 64U << 10U;  // weights that are worth claiming at once
+constexpr std::size_t kItemBytes = 64U << 10U;  // weights worth claiming at once for few tokens
+constexpr int kMaxHalvings = 12;                // of a strip
 
 constexpr std::size_t align64(std::size_t n) {
   return (n + 63) / 64 * 64;
@@ -31,6 +32,11 @@ constexpr std::size_t align64(std::size_t n) {
 
 int ceil_div(int a, int b) {
   return (a + b - 1) / b;
+}
+
+int panels_worth_claiming(const Linear& w) {
+  const std::size_t panel = kPanelRows * w.row_bytes;
+  return static_cast<int>((kItemBytes + panel - 1) / panel);
 }
 
 std::size_t worker_bytes() {
@@ -75,32 +81,30 @@ struct Ops::Rounded {
   }
 };
 
-// One product of a group, cut into items of whole panels. With many tokens an item is one panel.
-// With few, memory is what takes time, and long streams are quick: every thread has a strip of its
-// own and does half of what is left of it at a time. Items are in the order of rounds, so threads
-// that run alike go on where they stopped, and all end together.
+// One product of a group, cut into items of whole panels. Every thread has a strip of its own and
+// does half of what is left of it at a time: long streams are quick, and what a panel's expansion
+// asked for ahead is this thread's next. Items are in the order of rounds, so threads that run
+// alike go on where they stopped, and all end together.
 struct Ops::Task {
   const Linear* w;
   Mat y;
   ConstMat x;
   Rounded in;  // x for an int8 product
   int n_panels;
-  int threads = 0;  // 0: an item is one panel
+  int threads = 1;
   int halvings = 0;
   int step = 1;  // panels that stay together
   int first_item = 0;
 
   bool rounded() const { return in.at != nullptr; }
-  int n_items() const { return threads == 0 ? n_panels : threads * (halvings + 1); }
-  int begin(int item) const { return threads == 0 ? item : edge(item % threads, item / threads); }
-  int end(int item) const {
-    return threads == 0 ? item + 1 : edge(item % threads, item / threads + 1);
-  }
-  void share_out(int n_threads) {
+  int n_items() const { return threads * (halvings + 1); }
+  int begin(int item) const { return edge(item % threads, item / threads); }
+  int end(int item) const { return edge(item % threads, item / threads + 1); }
+  // The last items of a strip have about `least` panels.
+  void share_out(int n_threads, int least) {
     threads = n_threads;
-    const std::size_t share =
-        w->row_bytes * static_cast<std::size_t>(w->out) / static_cast<std::size_t>(n_threads);
-    while (halvings < 6 && (kItemBytes << (halvings + 1)) <= share) ++halvings;
+    while (halvings < kMaxHalvings && (std::int64_t{least} << (halvings + 1)) * threads <= n_panels)
+      ++halvings;
   }
 
  private:
@@ -261,7 +265,7 @@ void Ops::matmul(std::span<const ProductOf> group) {
       task.in = same ? before->in : round_rows(p.x);
     }
     if (!task.rounded() && p.x.rows <= kTokenBlock) task.step = kPanelGroup;
-    if (p.x.rows <= kTokenBlock) task.share_out(threads);
+    task.share_out(threads, p.x.rows > kTokenBlock ? 1 : panels_worth_claiming(w));
     n_items += task.n_items();
   }
   const std::size_t buffer_bytes = worker_bytes();
