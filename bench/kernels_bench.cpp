@@ -1,20 +1,24 @@
 // What each kernel of the table in use reaches on one thread, beside the peaks measured here: the
 // int8 dot on registers alone, the fused multiply-add on registers alone, and a plain walk through
-// memory. BEZEL_ISA names another table. bench/roofline.py draws the result.
+// memory. BEZEL_ISA names another table. bench/roofline.py draws the result. "threads/N" is a job
+// of one empty item for each of N threads that are awake: what handing out work and waiting cost.
 //   GOP/s   10^9 operations a second; a multiply-add counts two
 //   GB/s    10^9 bytes of weights (or keys and values, or inputs) a second, as they are stored
 #include <benchmark/benchmark.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
 #include "base/huge.h"
+#include "base/pool.h"
 #include "kernels/kernels.h"
 #include "kernels/packed.h"
 #include "kernels/woven.h"
@@ -200,32 +204,44 @@ void rounding(benchmark::State& state) {
   rate(state, "GB/s", 4.0 * kIn);
 }
 
-// One segment of 256 keys for n_q queries, head_dim 256, f16.
-void attention(benchmark::State& state, int n_q) {
-  constexpr int kDim = 256;
-  const HugeBuffer k = filled(std::size_t{2} * kSegment * kDim),
-                   v = filled(std::size_t{2} * kSegment * kDim);
-  const auto n = static_cast<std::size_t>(n_q);
-  std::vector<float> q(n * kDim, 0.01F), m(n), l(n), o(n * kDim);
+// Segments of 256 keys for n_q queries, head_dim 256 or 512, f16; in the cache or from memory.
+void attention(benchmark::State& state, int n_q, int head_dim, bool cached) {
+  const std::size_t side = std::size_t{2} * kSegment * static_cast<std::size_t>(head_dim);
+  const std::size_t segments = cached ? 1 : kMemory / (2 * side);
+  const HugeBuffer kv = filled(2 * side * segments);
+  const auto n = static_cast<std::size_t>(n_q), dim = static_cast<std::size_t>(head_dim);
+  std::vector<float> q(n * dim, 0.01F), m(n), l(n), o(n * dim);
   const std::vector<int> first(n, 0), last(n, kSegment);
-  const SegmentArgs args = {.q = q.data(),
-                            .q_stride = kDim,
-                            .n_q = n_q,
-                            .first = first.data(),
-                            .last = last.data(),
-                            .k = k.data(),
-                            .v = v.data(),
-                            .kv_type = DType::F16,
-                            .head_dim = kDim,
-                            .m = m.data(),
-                            .l = l.data(),
-                            .o = o.data(),
-                            .o_stride = kDim};
+  SegmentArgs args = {.q = q.data(),
+                      .q_stride = head_dim,
+                      .n_q = n_q,
+                      .first = first.data(),
+                      .last = last.data(),
+                      .k = nullptr,
+                      .v = nullptr,
+                      .kv_type = DType::F16,
+                      .head_dim = head_dim,
+                      .m = m.data(),
+                      .l = l.data(),
+                      .o = o.data(),
+                      .o_stride = head_dim};
   for (auto _ : state) {
-    table().attend_segment(args);
+    for (std::size_t s = 0; s < segments; ++s) {
+      args.k = kv.data() + 2 * side * s;
+      args.v = args.k + side;
+      table().attend_segment(args);
+    }
     benchmark::DoNotOptimize(o.data());
   }
-  rate(state, "GOP/s", 4.0 * n_q * kSegment * kDim);
+  rate(state, "GB/s", static_cast<double>(2 * side * segments));
+  rate(state, "GOP/s", 4.0 * n_q * kSegment * head_dim * static_cast<double>(segments));
+}
+
+void hand_out(benchmark::State& state, int threads) {
+  ThreadPool pool(threads);
+  std::atomic<int> done{0};
+  for (auto _ : state) pool.run(threads, [&done](int, int) { ++done; });
+  if (done.load() == 0) std::abort();
 }
 
 void add_kernels() {
@@ -243,8 +259,14 @@ void add_kernels() {
     RegisterBenchmark(("answer/" + std::string(format(type).name) + "/memory").c_str(),
                       packed_floats, type);
   RegisterBenchmark("rounding", rounding);
-  RegisterBenchmark("attention/1", attention, 1);
-  RegisterBenchmark("attention/64", attention, 64);
+  RegisterBenchmark("attention/64/cache", attention, 64, 256, true);
+  for (const int n_q : {1, 2, 8})
+    RegisterBenchmark(("attention/" + std::to_string(n_q) + "/memory").c_str(), attention, n_q, 512,
+                      false);
+  const auto cpus = static_cast<int>(std::thread::hardware_concurrency());
+  for (int threads = 2; threads <= cpus; threads *= 2)
+    RegisterBenchmark(("threads/" + std::to_string(threads)).c_str(), hand_out, threads)
+        ->UseRealTime();
 }
 
 }  // namespace

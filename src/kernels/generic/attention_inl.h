@@ -4,9 +4,18 @@
 namespace bezel {
 namespace {
 
-// Scores of R query rows with G groups of 16 keys from group g on, into s[r][16 g ...].
+// Asks for the line `offset` bytes behind `from` to come into the second cache. As a number: there
+// may be no object that a pointer could point into.
+[[gnu::always_inline]] inline void ask_for(const std::byte* from, std::ptrdiff_t offset) {
+  const auto at = reinterpret_cast<std::uintptr_t>(from) + static_cast<std::uintptr_t>(offset);
+  __builtin_prefetch(reinterpret_cast<const void*>(at), 0, 2);
+}
+
+// Scores of R query rows with G groups of 16 keys from group g on, into s[r][16 g ...]. Asks for
+// keys further on meanwhile, and for the values of these keys: value_tile takes one line of each at
+// a time, a stride that the hardware does not follow.
 template <class From, int R, int G>
-void score_tile(const float* const* q, const std::byte* k, int head_dim, int g,
+void score_tile(const float* const* q, const std::byte* k, const std::byte* v, int head_dim, int g,
                 float (*s)[kSegment]) {
   Reg acc[R][G][kParts];
   for (auto& row : acc)
@@ -14,7 +23,12 @@ void score_tile(const float* const* q, const std::byte* k, int head_dim, int g,
       for (Reg& a : group) a = V::zero();
   const std::ptrdiff_t group_bytes = std::ptrdiff_t{From::kBytes} * kKeyGroup * head_dim;
   const std::byte* at = k + g * group_bytes;
+  const std::byte* values = v + g * group_bytes;
+  constexpr int kAhead = 4096;                         // bytes of keys
+  constexpr int kStep = From::kBytes * kKeyGroup * G;  // bytes of values that one i stands for
   for (int i = 0; i < head_dim; ++i, at += From::kBytes * kKeyGroup) {
+    for (int line = 0; line < kStep; line += 64) ask_for(values, std::ptrdiff_t{kStep} * i + line);
+    for (int j = 0; j < G; ++j) ask_for(at, j * group_bytes + kAhead);
     Reg in[R];
     for (int r = 0; r < R; ++r) in[r] = V::set(q[r][i]);
     for (int j = 0; j < G; ++j)
@@ -89,8 +103,8 @@ void attend_tile(const SegmentArgs& a, const int* rows) {
   const int group_end = (end + kKeyGroup - 1) / kKeyGroup;
   int g = begin / kKeyGroup;
   for (; g + kGroups <= group_end; g += kGroups)
-    score_tile<From, R, kGroups>(q, a.k, a.head_dim, g, s);
-  for (; g < group_end; ++g) score_tile<From, R, 1>(q, a.k, a.head_dim, g, s);
+    score_tile<From, R, kGroups>(q, a.k, a.v, a.head_dim, g, s);
+  for (; g < group_end; ++g) score_tile<From, R, 1>(q, a.k, a.v, a.head_dim, g, s);
   for (int r = 0; r < R; ++r) {
     const int first = a.first[rows[r]], last = a.last[rows[r]];
     const int from = first / kKeyGroup * kKeyGroup;
