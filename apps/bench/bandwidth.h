@@ -10,12 +10,13 @@ namespace bezel::app {
 
 class Bandwidth {
  public:
-  // Takes a buffer that no cache holds; without memory for it, read() gives 0.
+  // Takes a buffer that is many times larger than caches, half a GiB, or a quarter of the memory
+  // that is free; without memory for it, read() gives 0.
   Bandwidth(const KernelTable& table, int threads);
 
-  // 10^9 bytes a second that all threads together read from memory: the best of `walks` through the
-  // buffer, some 5 ms each.
-  double read(int walks);
+  // 10^9 bytes a second that all threads together read from memory, walking through the buffer for
+  // a quarter of a second.
+  double read();
 
  private:
   const KernelTable& table_;
@@ -23,7 +24,7 @@ class Bandwidth {
   HugeBuffer buffer_;
 };
 
-// The best of five walks, for those who ask once; 10^9 bytes a second, 0 without memory for it.
+// The same, for those who ask once.
 double read_bandwidth(const KernelTable& table, int threads);
 
 }  // namespace bezel::app

@@ -60,7 +60,7 @@ class Bench {
   Bench(const BenchFlags& flags, Runner& runner)
       : flags_(flags), runner_(runner), memory_(runner.table(), runner.threads()) {}
 
-  double read_bandwidth() { return memory_.read(5); }
+  double read_bandwidth() { return memory_.read(); }
 
   Result<BenchRow> at_depth(int depth, int repeat) {
     BenchRow row;
@@ -77,12 +77,12 @@ class Bench {
       if (flags_.answer > 0) {
         BEZEL_DO(go_to(depth));
         // What others leave of the memory changes from moment to moment: measured on both sides.
-        const double before = memory_.read(kWalks);
+        const double before = memory_.read();
         BEZEL_TRY(const double rate, flags_.batch > 1
                                          ? timed_batch(depth, fingerprint)
                                          : timed(depth, flags_.answer, 1, true, fingerprint));
         decode.push_back(rate);
-        const double memory = (before + memory_.read(kWalks)) / 2;
+        const double memory = (before + memory_.read()) / 2;
         if (memory > 0) shares.push_back(rate * bytes_per_token(depth) / 1e9 / memory);
       }
       if (i > 0 && fingerprint.hex() != row.fingerprint)
@@ -109,8 +109,6 @@ class Bench {
   }
 
  private:
-  static constexpr int kWalks = 3;
-
   // Of weights and of keys and values, for each token of each answer.
   double bytes_per_token(int depth) const {
     const DType kv = dtype_of(flags_.with.options.kv);
