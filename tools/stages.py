@@ -430,8 +430,10 @@ def clang_syntax(run):
         if not oldest_clang():
             run.skip("clang: no clang is installed")
         return
-    if fuzzing_clang():  # the debug stage compiles all of the tests with it
-        entries = [entry for entry in entries if not os.path.relpath(entry["file"], run.root).startswith("tests/")]
+    if fuzzing_clang() and not run.options.stage and not run.options.long:  # the debug stage compiles everything with it
+        print("   the oldest clang looks at what has changed alone (at everything: --stage clang)")
+        names = changed_and_users(run, entries)
+        entries = [entry for entry in entries if os.path.relpath(entry["file"], run.root) in names]
     header = run.root / "build/clang/heavy.h"
     header.write_text(HEAVY_HEADERS)
     groups = collections.defaultdict(list)
@@ -483,9 +485,7 @@ def tidy(run):
     if entries is None:
         run.skip("tidy: needs a clang build tree")
         return
-    changed = changed_files(run)
-    built = {os.path.relpath(entry["file"], run.root) for entry in entries}
-    todo = sorted(changed & built) + sorted(users_of_headers(run, changed, built - changed))
+    todo = changed_and_users(run, entries)
     begin, late = time.monotonic(), []
 
     def check(name):
@@ -506,6 +506,13 @@ def tidy(run):
                 run.fail(f"tidy: {name}", output)
     if not todo:
         print("   no code file has changed")
+
+
+def changed_and_users(run, entries):
+    """Source files of `entries` that have changed, and one user of every header that has."""
+    changed = changed_files(run)
+    built = {os.path.relpath(entry["file"], run.root) for entry in entries}
+    return sorted(changed & built) + sorted(users_of_headers(run, changed, built - changed))
 
 
 def users_of_headers(run, changed, candidates):
