@@ -10,8 +10,8 @@ namespace bezel::app {
 
 class Bandwidth {
  public:
-  // Takes a buffer that is many times larger than caches, half a GiB, or a quarter of the memory
-  // that is free; without memory for it, read() gives 0.
+  // Takes a buffer of half a GiB, many times what caches hold, or else a quarter of the memory that
+  // is free; without memory for it, read() gives 0.
   Bandwidth(const KernelTable& table, int threads);
 
   // 10^9 bytes a second that all threads together read from memory, walking through the buffer for
