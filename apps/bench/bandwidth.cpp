@@ -11,9 +11,6 @@
 namespace bezel::app {
 
 namespace {
-// Where others share the memory, what is left of it changes from moment to moment: walks of 75 ms
-// gave shares of 73 to 93 % where these give 91 to 94 (docs/speed.md).
-constexpr std::chrono::milliseconds kTime{250};
 constexpr std::size_t kPiece = 1U << 20U;  // bytes that a thread claims at once
 // A walk through a buffer of only four times the last cache finds a sixth of it there.
 constexpr std::size_t kMost = 512 * kPiece;
@@ -28,7 +25,7 @@ Bandwidth::Bandwidth(const KernelTable& table, int threads) : table_(table), poo
   std::fill_n(buffer_.data(), buffer_.size(), std::byte{0});
 }
 
-double Bandwidth::read() {
+double Bandwidth::read(double seconds) {
   const std::size_t pieces = buffer_.size() / kPiece, floats = kPiece / sizeof(float);
   if (pieces == 0) return 0;
   const auto* at = reinterpret_cast<const float*>(buffer_.data());
@@ -36,19 +33,19 @@ double Bandwidth::read() {
   const auto start = std::chrono::steady_clock::now();
   std::chrono::duration<double> passed{};
   double bytes = 0;
-  while (passed < kTime) {
+  do {
     pool_.run(static_cast<int>(pieces), [&](int item, int) {
       const auto i = static_cast<std::size_t>(item);
       sums[i] = table_.sum_squares(at + i * floats, static_cast<int>(floats));
     });
     bytes += static_cast<double>(buffer_.size());
     passed = std::chrono::steady_clock::now() - start;
-  }
+  } while (passed.count() < seconds);
   return bytes / 1e9 / passed.count();
 }
 
 double read_bandwidth(const KernelTable& table, int threads) {
-  return Bandwidth(table, threads).read();
+  return Bandwidth(table, threads).read(kWalkSeconds);
 }
 
 }  // namespace bezel::app

@@ -60,7 +60,7 @@ class Bench {
   Bench(const BenchFlags& flags, Runner& runner)
       : flags_(flags), runner_(runner), memory_(runner.table(), runner.threads()) {}
 
-  double read_bandwidth() { return memory_.read(); }
+  double read_bandwidth() { return memory_.read(walk_s_); }
 
   Result<BenchRow> at_depth(int depth, int repeat) {
     BenchRow row;
@@ -77,12 +77,12 @@ class Bench {
       if (flags_.answer > 0) {
         BEZEL_DO(go_to(depth));
         // What others leave of the memory changes from moment to moment: measured on both sides.
-        const double before = memory_.read();
+        const double before = memory_.read(walk_s_);
         BEZEL_TRY(const double rate, flags_.batch > 1
                                          ? timed_batch(depth, fingerprint)
                                          : timed(depth, flags_.answer, 1, true, fingerprint));
         decode.push_back(rate);
-        const double memory = (before + memory_.read()) / 2;
+        const double memory = (before + memory_.read(walk_s_)) / 2;
         if (memory > 0) shares.push_back(rate * bytes_per_token(depth) / 1e9 / memory);
       }
       if (i > 0 && fingerprint.hex() != row.fingerprint)
@@ -102,8 +102,12 @@ class Bench {
   // Two tokens of an answer, so that weights are packed before anything is timed.
   Status warm_up() {
     const auto ids = bench_ids(0, 2, runner_.config().vocab);
-    for (std::size_t i = 0; i < ids.size(); ++i)
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      const auto start = std::chrono::steady_clock::now();
       BEZEL_DO(runner_.feed(std::span(ids).subspan(i, 1), 0, {}));
+      const std::chrono::duration<double> token = std::chrono::steady_clock::now() - start;
+      walk_s_ = std::min(kWalkSeconds, flags_.answer * token.count());  // no longer than an answer
+    }
     runner_.clear();
     return Ok{};
   }
@@ -184,6 +188,7 @@ class Bench {
   const BenchFlags& flags_;
   Runner& runner_;
   Bandwidth memory_;
+  double walk_s_ = kWalkSeconds;
 };
 
 Result<std::vector<int>> parse_depths(const std::string& text) {
