@@ -163,8 +163,8 @@ void packed(benchmark::State& state, DType type, int n, bool cached) {
   std::vector<float> y(static_cast<std::size_t>(n) * kPanelRows);
   for (auto _ : state) {
     for (std::size_t p = 0; p < panels; ++p)
-      table().product_packed_q8(type, weights.data() + p * one, 0, kIn, x.woven, n, y.data(),
-                                kPanelRows);
+      table().product_packed_q8(type, weights.data() + p * one, 0, kIn, x.woven, n, asks_ahead(),
+                                y.data(), kPanelRows);
     benchmark::DoNotOptimize(y.data());
   }
   rate(state, "GB/s", static_cast<double>(panels * one));

@@ -61,6 +61,7 @@ struct KernelTable {
   const char* name;     // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"
   std::uint32_t needs;  // CpuFeature bits
   int tile;             // tokens of the widest tile that the quantised products read (woven.h)
+  int packed_tokens;    // up to which product_packed_q8 beats expanding first; <= kFewTokens
 
   // ---- quantised product
   // Activations of one row to int8 (contract: Activations). False when x holds NaN or infinity.
@@ -80,9 +81,10 @@ struct KernelTable {
   // the type's unit.
   void (*expand_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
                            std::byte* panel);
-  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens.
+  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens. Tiles of
+  // four and more tokens ask memory for what comes next, smaller ones when `ask` (asks_ahead()).
   void (*product_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
-                            int n_tokens, float* y, std::ptrdiff_t y_stride);
+                            int n_tokens, bool ask, float* y, std::ptrdiff_t y_stride);
 
   // ---- float product
   // As expand_q8, to float32 [n_k][16]; any type; F32, F16 and BF16 take any n_k and first_k.
@@ -135,6 +137,8 @@ inline bool runs_here(const KernelTable& t) {
   return (t.needs & cpu_features()) == t.needs;
 }
 const KernelTable& best_kernels();
+// Whether memory is read faster here when even one token's products ask ahead.
+bool asks_ahead();
 // By name ("" = best). An Error that lists the names, or says what this machine lacks.
 Result<const KernelTable*> find_kernels(std::string_view name);
 

@@ -173,22 +173,24 @@ void Ops::run_q8(const Task& task, int panel, std::byte* buffer) const {
   const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
   const bool few = task.y.rows <= kFewTokens;
   alignas(64) float aside[kTokenBlock * kPanelRows];
+  const bool straight = w.packed && task.y.rows <= table_.packed_tokens;
   // With few tokens a panel is used once: pieces that stay in the first cache.
-  const int piece = few && !w.packed ? kRoundedPiece : kCutTerms;
+  const int piece = few && !straight ? kRoundedPiece : kCutTerms;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);
     for (int k = part; k < part_end; k += piece) {
       const int n_k = std::min(piece, part_end - k);
       if (!w.packed)
         table_.expand_q8(w.type, rows, w.row_bytes, n_out, k, n_k, buffer);
-      else if (!few)
+      else if (!straight)
         table_.expand_packed_q8(w.type, rows, k, n_k, buffer);
       for (int t = 0; t < task.y.rows; t += kTokenBlock) {
         const int n = std::min(kTokenBlock, task.y.rows - t);
         const Target to = {task.y, first, n_out, t, n, part > 0, aside, kPanelRows};
         const Q8Tokens in = task.in.from(t, k);
-        if (few && w.packed)
-          table_.product_packed_q8(w.type, rows, k, n_k, in, n, to.out(), to.stride());
+        if (straight)
+          table_.product_packed_q8(w.type, rows, k, n_k, in, n, asks_ahead(), to.out(),
+                                   to.stride());
         else
           table_.product_q8(w.type, buffer, n_k, in, n, k == part, to.out(), to.stride());
         if (k + n_k == part_end) to.finish();

@@ -350,10 +350,13 @@ TEST(QuantPacked, ProductsEqualThoseOfTheFilesRows) {
             const Woven woven(*table, x);
             const auto want = product(*table, type, w, kPanelRows, n, x);
             std::vector<float> got(want.size());
-            table->product_packed_q8(type, panel.get(), 0, n, woven.tokens, t, got.data(),
-                                     kPanelRows);
-            ASSERT_TRUE(same_bits(got, want))
-                << table->name << " " << format(type).name << " " << n << ", " << t << " tokens";
+            for (const bool ask : {false, true}) {
+              got.assign(got.size(), -1);
+              table->product_packed_q8(type, panel.get(), 0, n, woven.tokens, t, ask, got.data(),
+                                       kPanelRows);
+              ASSERT_TRUE(same_bits(got, want))
+                  << table->name << " " << format(type).name << " " << n << ", " << t << " tokens";
+            }
             table->product_q8(type, expanded.get(), n, woven.tokens, t, true, got.data(),
                               kPanelRows);
             ASSERT_TRUE(same_bits(got, want))
@@ -381,7 +384,7 @@ TEST(QuantPacked, PartsMayBeginInsideARow) {
         return Q8Tokens{of.tokens.at, of.tokens.token_bytes, first};
       };
       std::vector<float> got(kFewTokens * kPanelRows), want(got.size());
-      table->product_packed_q8(type, panel.get(), first, n - first, from(mine), kFewTokens,
+      table->product_packed_q8(type, panel.get(), first, n - first, from(mine), kFewTokens, false,
                                got.data(), kPanelRows);
       scalar().product_q8(type, plain.get(), n - first, from(plainly), kFewTokens, true,
                           want.data(), kPanelRows);

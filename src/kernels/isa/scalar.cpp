@@ -237,6 +237,7 @@ const KernelTable kScalarTable = {
     .name = "scalar",
     .needs = 0,
     .tile = 1,
+    .packed_tokens = kFewTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

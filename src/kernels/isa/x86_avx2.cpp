@@ -18,6 +18,7 @@ const KernelTable kAvx2Table = {
     .name = "avx2",
     .needs = kCpuAvx2,
     .tile = quant::Q::kTokens,
+    .packed_tokens = 3,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

@@ -18,6 +18,7 @@ const KernelTable kAvx512Table = {
     .name = "avx512",
     .needs = kCpuAvx2 | kCpuAvx512,
     .tile = quant::Q::kTokens,
+    .packed_tokens = kFewTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

@@ -18,6 +18,7 @@ const KernelTable kAvx512VnniTable = {
     .name = "avx512vnni",
     .needs = kCpuAvx2 | kCpuAvx512 | kCpuAvx512Vnni,
     .tile = quant::Q::kTokens,
+    .packed_tokens = kFewTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

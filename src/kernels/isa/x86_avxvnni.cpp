@@ -18,6 +18,7 @@ const KernelTable kAvxVnniTable = {
     .name = "avxvnni",
     .needs = kCpuAvx2 | kCpuAvxVnni,
     .tile = quant::Q::kTokens,
+    .packed_tokens = kFewTokens,
     .quantize_q8 = quantize_q8,
     .expand_q8 = expand_q8,
     .product_q8 = product_q8,

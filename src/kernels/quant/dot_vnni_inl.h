@@ -11,6 +11,9 @@ constexpr bool removes_offset() {
   return false;
 }
 
+template <class K, int T, int P>
+void put_aside(Q::Flt (&)[T][P]) {}
+
 // Integer dot of inputs [4 g0, 4 (g0 + n_g)) of a block with T tokens, exact; P registers of rows.
 template <class K, int T, int P, class Block, class X>
 [[gnu::always_inline]] inline void dot_groups(const Block& w, const X& x, int g0, int n_g,

@@ -1,6 +1,6 @@
 // The quantised product as register tiles of tokens: one algorithm on the integer vectors Q of an
 // instruction set. Q holds kLanes weight rows a register; kParts registers make the 16 rows.
-// dot_groups comes from dot_vnni_inl.h or dot_pairs_inl.h, Tokens from tokens_inl.h.
+// dot_groups and put_aside come from dot_vnni_inl.h or dot_pairs_inl.h, Tokens from tokens_inl.h.
 
 namespace bezel {
 namespace {
@@ -93,8 +93,10 @@ void product_tile(const std::byte* panel, int n_blocks, Tokens<T> x, int part, b
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p)
       acc[t][p] = first ? Q::zero_f() : Q::loadu_f(out + t * y_stride + Q::kLanes * p);
-  for (int b = 0; b < n_blocks; ++b, panel += K::kBytes, x.next())
+  for (int b = 0; b < n_blocks; ++b, panel += K::kBytes, x.next()) {
     add_block<K, T, P>(PanelBlock<K>{panel + 4 * Q::kLanes * part}, x, acc);
+    put_aside<K>(acc);
+  }
   for (int t = 0; t < T; ++t)
     for (int p = 0; p < P; ++p) Q::store_f(out + t * y_stride + Q::kLanes * p, acc[t][p]);
 }

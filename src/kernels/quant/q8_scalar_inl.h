@@ -201,7 +201,7 @@ void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k,
   quant::with_kind(type, quant::ExpandPackedScalar{type, packed, first_k, n_k, panel});
 }
 void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
-                       int n_tokens, float* y, std::ptrdiff_t y_stride) {
+                       int n_tokens, bool /*ask*/, float* y, std::ptrdiff_t y_stride) {
   const int inputs = packed_unit(type).inputs;
   alignas(64) std::byte panel[8 * 1024];  // of 256 inputs at most
   for (int k = 0; k < n_k; k += inputs) {

@@ -160,18 +160,15 @@ struct UnitQ6_K {
   }
 };
 
-// Asks for the lines that part `i` of `n` stands for, further on. With several tokens, loads come
-// too seldom for the hardware to run ahead by itself; with few it does better (docs/speed.md).
-template <class Unit, int T>
+// Asks for the lines that part `i` of `n` stands for, further on.
+template <class Unit>
 [[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n) {
   constexpr int kAhead = 4096;
-  if constexpr (T >= 4) {
-    // As a number: behind the last unit there may be no object that a pointer could point into.
-    const auto ahead = reinterpret_cast<std::uintptr_t>(at) + kAhead;
-    for (int line = Unit::kGroups * i / n; line < Unit::kGroups * (i + 1) / n; ++line)
-      _mm_prefetch(reinterpret_cast<const char*>(ahead + 64 * static_cast<unsigned>(line)),
-                   _MM_HINT_T0);
-  }
+  // As a number: behind the last unit there may be no object that a pointer could point into.
+  const auto from = reinterpret_cast<std::uintptr_t>(at) + kAhead;
+  for (int line = Unit::kGroups * i / n; line < Unit::kGroups * (i + 1) / n; ++line)
+    _mm_prefetch(reinterpret_cast<const char*>(from + 64 * static_cast<unsigned>(line)),
+                 _MM_HINT_T0);
 }
 
 // Four parts of a Q6_K unit with few tokens; as add_block, four times.
@@ -201,9 +198,9 @@ template <int T, int W>
 }
 
 // T tokens of a tile of W, straight from a packed panel.
-template <class Unit, int T, int W>
-void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
-                   std::ptrdiff_t y_stride) {
+template <class Unit, int T, int W, bool Ask>
+[[gnu::noinline]] void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
+                                     std::ptrdiff_t y_stride) {
   constexpr int kTogether = std::is_same_v<Unit, UnitQ6_K> && T <= 2 ? 4 : 1;
   Flt acc[kParts16][T][1];
   for (auto& of_rows : acc)
@@ -213,9 +210,10 @@ void product_units(const std::byte* at, int n_units, Tokens<W> x, float* y,
     for (int p = 0; p < kParts16; ++p) {
       const Unit unit{at + 4 * Q::kLanes * p};
       x = first;
+      asm("" : "+r"(x.at));  // inputs are read again, not kept for every part on the stack
       for (int i = 0; i < Unit::kParts; i += kTogether) {
         for (int j = i; j < i + kTogether; ++j)
-          ask_ahead<Unit, T>(at, p * Unit::kParts + j, kParts16 * Unit::kParts);
+          if constexpr (Ask) ask_ahead<Unit>(at, p * Unit::kParts + j, kParts16 * Unit::kParts);
         if constexpr (kTogether == 4) {
           add_half<T>(unit, i / 4, x, acc[p]);
         } else {
@@ -239,27 +237,37 @@ struct ProductPacked {
   int n_k;
   Q8Tokens x;
   int n_tokens;
+  bool ask;
   float* y;
   std::ptrdiff_t y_stride;
 
-  template <class Unit, int W>
+  template <class Unit, int W, bool Ask>
   int tiles(int t) const {
     if constexpr (W <= Q::kTokens && W <= kFewTokens) {
       constexpr int kAtOnce = W < Q::kPackedTokens ? W : Q::kPackedTokens;
+      // Several tokens load too seldom for the hardware to run ahead by itself.
+      constexpr bool kAsk = Ask || kAtOnce >= 4;
       for (; t + W <= n_tokens; t += W)
         for (int i = 0; i < W; i += kAtOnce)
-          product_units<Unit, kAtOnce, W>(at, n_k / (kQ8Block * Unit::kParts),
-                                          {tile<W>(x, t).at + 4 * i}, y + (t + i) * y_stride,
-                                          y_stride);
+          product_units<Unit, kAtOnce, W, kAsk>(at, n_k / (kQ8Block * Unit::kParts),
+                                                {tile<W>(x, t).at + 4 * i}, y + (t + i) * y_stride,
+                                                y_stride);
     }
     return t;
   }
+  template <class Unit, bool Ask>
+  void cut() const {  // as q8_tile cuts
+    int t = tiles<Unit, 8, Ask>(0);
+    t = tiles<Unit, 4, Ask>(t);
+    t = tiles<Unit, 2, Ask>(t);
+    tiles<Unit, 1, Ask>(t);
+  }
   template <class Unit>
-  void run() const {  // as q8_tile cuts
-    int t = tiles<Unit, 8>(0);
-    t = tiles<Unit, 4>(t);
-    t = tiles<Unit, 2>(t);
-    tiles<Unit, 1>(t);
+  void run() const {
+    if (ask)
+      cut<Unit, true>();
+    else
+      cut<Unit, false>();
   }
 };
 
@@ -316,9 +324,9 @@ void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k,
   quant::with_unit(type, quant::ExpandPacked{quant::unit_at(type, packed, first_k), n_k, panel});
 }
 void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
-                       int n_tokens, float* y, std::ptrdiff_t y_stride) {
+                       int n_tokens, bool ask, float* y, std::ptrdiff_t y_stride) {
   quant::with_unit(type, quant::ProductPacked{quant::unit_at(type, packed, first_k), n_k, x,
-                                              n_tokens, y, y_stride});
+                                              n_tokens, ask, y, y_stride});
 }
 
 }  // namespace
