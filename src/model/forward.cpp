@@ -107,7 +107,8 @@ Result<Mat> Model::forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap)
   if (p.h.rows == 0) return op.mat(0, config_.vocab);
   op.norm(p.h, p.h, norm_final_, config_.norm_eps);  // [R, D]
   if (tap) tap("final_norm", -1, p.h);
-  Mat logits = op.matmul(output_, p.h);  // [R, V]
+  Mat logits = op.mat(p.h.rows, b.logits ? config_.vocab : 0);  // [R, V]
+  if (b.logits) op.matmul({{logits, &output_}}, p.h);
   if (config_.logit_cap > 0) op.soft_cap(logits, config_.logit_cap);
   if (op.take_non_finite())
     return Error{Errc::Numeric, "the activations became infinite or not a number",

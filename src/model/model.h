@@ -24,6 +24,7 @@ struct Batch {
   std::vector<std::int32_t> ids;  // [T]
   std::vector<RowPos> rows;       // [T]
   std::vector<int> read;          // rows whose logits are wanted, ascending; may be empty
+  bool logits = true;             // false: of the read rows, only what a Tap sees is wanted
 
   int size() const { return static_cast<int>(ids.size()); }
   void add(int seq, int pos, std::int32_t id, bool read_row) {
@@ -63,8 +64,9 @@ class Model {
   const Config& config() const { return config_; }
   const TensorFile& file() const { return file_; }
 
-  // Logits [read rows, V] after the soft cap, valid until the caller's frame ends. Extends `kv`,
-  // which must have room (KvCache::reserve). Numeric error names the layer.
+  // Logits [read rows, V] after the soft cap ([read rows, 0] where none are wanted), valid until
+  // the caller's frame ends. Extends `kv`, which must have room (KvCache::reserve). Numeric error
+  // names the layer.
   Result<Mat> forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap = nullptr) const;
 
   // Arena bytes that forward needs for batches of up to max_rows with max_read read rows.

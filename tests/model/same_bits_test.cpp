@@ -171,6 +171,29 @@ TEST_P(SameBits, WhenOnlyTheLastRowIsRead) {
 }
 
 #if defined(__x86_64__)
+TEST_P(SameBits, OfTheStatesWhereNoLogitsAreWanted) {
+  const auto ids = prompt_ids(20, model_->config().vocab, 1);
+  std::vector<float> states[2];
+  for (const bool logits : {false, true}) {
+    Runner runner(*model_, base(), 64);
+    Batch b;
+    b.logits = logits;
+    for (int i = 0; i < 20; ++i) b.add(0, i, ids[static_cast<std::size_t>(i)], i >= 10);
+    const auto got = runner.run(b, [&](std::string_view what, int, ConstMat x) {
+      if (what != "final_norm") return;
+      for (int r = 0; r < x.rows; ++r) {
+        const auto row = x.row_span(r);
+        states[logits ? 1 : 0].insert(states[logits ? 1 : 0].end(), row.begin(), row.end());
+      }
+    });
+    const std::size_t vocab = static_cast<std::size_t>(model_->config().vocab);
+    EXPECT_EQ(got.size(), logits ? 10 * vocab : 0);
+    EXPECT_EQ(runner.kv().length(0), 20);
+  }
+  EXPECT_FALSE(states[0].empty());
+  EXPECT_EQ(states[0], states[1]);
+}
+
 TEST_P(SameBits, OnThreadsThatFlushDenormalsToZero) {
   std::string got;
   std::thread host([&] {

@@ -239,9 +239,11 @@ void Scheduler::hand_out(std::span<const std::size_t> parts, ConstMat logits, Co
 // each alone: the others go on.
 void Scheduler::run(std::span<const std::size_t> parts) {
   batch_ = {};
+  batch_.logits = false;
   int prompt_rows = 0;
   for (const std::size_t i : parts) {
     Sequence& s = *slots_[i].sequence;
+    batch_.logits |= s.wants_logits();
     prompt_rows += s.reading() ? rows_[i] : 0;
     s.add_rows(batch_, static_cast<int>(i), rows_[i], most_drafts());
   }
