@@ -81,8 +81,9 @@ struct KernelTable {
   // the type's unit.
   void (*expand_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
                            std::byte* panel);
-  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens. Tiles of
-  // four and more tokens ask memory for what comes next, smaller ones when `ask` (asks_ahead()).
+  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens. Tables
+  // that take four and more tokens at once ask memory for what comes next then, and all do when
+  // `ask` (asks_ahead()).
   void (*product_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
                             int n_tokens, bool ask, float* y, std::ptrdiff_t y_stride);
 

@@ -5,6 +5,8 @@
 #include <memory>
 
 #include "base/fp_env.h"
+#include "base/huge.h"
+#include "kernels/packed.h"
 #include "kernels/support.h"
 #include "kernels/woven.h"
 #include "kernels/written_out.h"
@@ -159,6 +161,35 @@ TEST_P(Operations, RoundedProductsAreEqualForAnyThreadsAndRows) {
         ASSERT_EQ(difference(got, want), "")
             << format(type).name << ", " << threads << " threads, " << batch;
       }
+  }
+}
+
+TEST_P(Operations, PackedProductsAreThoseOfTheFilesRowsForAnyNumberOfTokens) {
+  // A part of 4096 inputs, then a part of a whole piece and a short one.
+  const int in = 4096 + 512 + 256, out = 48, rows = 9;
+  for (const DType type : {DType::Q4_0, DType::Q5_0, DType::Q8_0, DType::Q4_K, DType::Q6_K}) {
+    const Weights w = weights(type, out, in, 5);
+    const std::size_t row = packed_row_bytes(type, in);
+    auto packed = HugeBuffer::take(static_cast<std::size_t>(out) * row);
+    ASSERT_TRUE(packed);
+    for (std::size_t o = 0; o < static_cast<std::size_t>(out); o += kPanelRows)
+      pack_panel(type, w.data.data() + o * w.linear.row_bytes, w.linear.row_bytes, in,
+                 packed->data() + o * row);
+    const Linear linear = {type, out, in, packed->data(), row, true};
+    Random random(6);
+    auto x = values(random, rows * in, Kind::Ordinary);
+    std::vector<float> want;
+    {
+      const FpEnv env;
+      want = rounded_product(w.linear, x, rows);
+    }
+    Bench b(table(), 2);
+    for (int n = 1; n <= rows; ++n) {
+      const auto frame = b.op.frame();
+      const auto got = flat(b.op.matmul(linear, view(x, rows, in).row_range(0, n)));
+      const std::vector<float> first(want.begin(), want.begin() + n * out);
+      ASSERT_EQ(difference(got, first), "") << format(type).name << ", " << n << " tokens";
+    }
   }
 }
 

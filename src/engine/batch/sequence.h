@@ -55,7 +55,7 @@ class Sequence {
   bool reading() const { return !answering_ || left() > 1; }
   // Wants every row of the prompt read.
   bool scores() const { return request_.prompt_logprobs || request_.embedding; }
-  bool wants_logits() const { return !request_.embedding; }
+  bool wants_logits() const { return !request_.embedding || request_.prompt_logprobs; }
   int left() const { return static_cast<int>(ids_.size()) - held_; }  // ids that have not run yet
   int held() const { return held_; }
   // Prompt, then chosen ids. The cache holds the first held() of them.

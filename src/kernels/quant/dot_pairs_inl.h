@@ -2,7 +2,7 @@
 //   Q::pairs(w, x)   u8 x s8, neighbours added
 //   Q::widen(p)      neighbouring 16-bit lanes added to 32 bits
 // GCC would rather multiply first and add later, with every product on the stack; an empty asm that
-// claims to change a sum makes it add at once (docs/speed.md, 2026-11-26, AVX2).
+// claims to change a sum makes it add at once (docs/speed.md, 2026-11-26, night).
 
 namespace bezel {
 namespace {
@@ -11,7 +11,7 @@ namespace quant {
 // By measurement: in wide tiles, and with one token of Q4_0.
 template <class K, int T, int P>
 constexpr bool adds_at_once() {
-  const bool q4_0 = K::kMax == 15 && K::kSubs == 0;
+  const bool q4_0 = K::kMax == 15 && K::kSubs == 0 && !K::kMin;
   return K::kMax <= 31 && (T * P >= 8 || (T * P == 1 && q4_0));
 }
 

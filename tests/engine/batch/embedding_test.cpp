@@ -37,6 +37,23 @@ TEST(Embedding, IsTheMeanOfTheFinalStates) {
   EXPECT_EQ(pieces, 0) << "nothing is written";
 }
 
+TEST(Embedding, MayBeAskedForTogetherWithLogProbabilities) {
+  const auto engine = load_engine();
+  Request request;
+  request.prompt = {kBos, byte_id('a'), byte_id('b')};
+  request.embedding = true;
+  const auto alone = engine->generate(request, [](const Event&) { return true; });
+  request.prompt_logprobs = true;
+  int scored = 0;
+  const auto both = engine->generate(request, [&](const Event& e) {
+    scored += std::holds_alternative<PromptToken>(e) ? 1 : 0;
+    return true;
+  });
+  ASSERT_TRUE(alone && both);
+  EXPECT_EQ(alone->embedding, both->embedding);
+  EXPECT_EQ(scored, 2);
+}
+
 TEST(Embedding, IsNotThereUnlessAskedFor) {
   const auto engine = load_engine();
   Request request;
