@@ -16,7 +16,7 @@ inline constexpr int kPanelRows = 16;  // weight rows (outputs) in one panel
 inline constexpr int kQ8Block = 32;    // inputs per activation scale
 inline constexpr int kCutTerms =
     4096;  // products longer than this are summed in parts (contract: Cuts)
-inline constexpr int kFewTokens = 8;  // that product_packed_q8 takes at once
+inline constexpr int kFewTokens = 8;  // that count as few; no table's packed_tokens is more
 inline constexpr int kSegment = 256;  // positions in an attention segment and in a K/V page
 inline constexpr int kKeyGroup = 16;  // keys that lie side by side in a K page
 
@@ -61,7 +61,7 @@ struct KernelTable {
   const char* name;     // "scalar", "avx2", "avxvnni", "avx512", "avx512vnni"
   std::uint32_t needs;  // CpuFeature bits
   int tile;             // tokens of the widest tile that the quantised products read (woven.h)
-  int packed_tokens;    // up to which product_packed_q8 beats expanding first; <= kFewTokens
+  int packed_tokens;    // that product_packed_q8 takes; more are quicker behind expand_packed_q8
 
   // ---- quantised product
   // Activations of one row to int8 (contract: Activations). False when x holds NaN or infinity.
@@ -81,7 +81,7 @@ struct KernelTable {
   // the type's unit.
   void (*expand_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
                            std::byte* panel);
-  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. kFewTokens tokens. Tables
+  // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. packed_tokens tokens. Tables
   // that take four and more tokens at once ask memory for what comes next then, and all do when
   // `ask` (asks_ahead()).
   void (*product_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,

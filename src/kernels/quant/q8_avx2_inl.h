@@ -11,6 +11,7 @@ struct Q : Lanes256 {
   static constexpr int kTokens = 4;        // of the widest register tile
   static constexpr int kPartsAtOnce = 2;   // registers of rows in a tile
   static constexpr int kPackedTokens = 2;  // of the widest tile from packed weights
+  static constexpr int kMostPacked = 3;    // beyond, a panel is expanded first
 
   static Int pairs(Int w, Int x) { return _mm256_maddubs_epi16(w, x); }
   static Int widen(Int p) { return _mm256_madd_epi16(p, _mm256_set1_epi16(1)); }

@@ -11,6 +11,7 @@ struct Q : Lanes512 {
   static constexpr int kTokens = 8;        // of the widest register tile
   static constexpr int kPartsAtOnce = 1;   // registers of rows in a tile
   static constexpr int kPackedTokens = 8;  // of the widest tile from packed weights
+  static constexpr int kMostPacked = kFewTokens;
 
   static Int pairs(Int w, Int x) { return _mm512_maddubs_epi16(w, x); }
   static Int widen(Int p) { return _mm512_madd_epi16(p, _mm512_set1_epi16(1)); }

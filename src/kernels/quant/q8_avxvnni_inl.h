@@ -11,6 +11,7 @@ struct Q : Lanes256 {
   static constexpr int kTokens = 4;        // of the widest register tile
   static constexpr int kPartsAtOnce = 2;   // registers of rows in a tile
   static constexpr int kPackedTokens = 2;  // of the widest tile from packed weights
+  static constexpr int kMostPacked = kFewTokens;
 
   static Int dot(Int acc, Int w, Int x) { return _mm256_dpbusd_avx_epi32(acc, w, x); }
 };

@@ -243,7 +243,7 @@ struct ProductPacked {
 
   template <class Unit, int W, bool Ask>
   int tiles(int t) const {
-    if constexpr (W <= Q::kTokens && W <= kFewTokens) {
+    if constexpr (W <= Q::kTokens && W <= Q::kMostPacked) {
       constexpr int kAtOnce = W < Q::kPackedTokens ? W : Q::kPackedTokens;
       // Several tokens load too seldom for the hardware to run ahead by itself.
       constexpr bool kAsk = Ask || kAtOnce >= 4;
