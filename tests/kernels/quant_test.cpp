@@ -2,6 +2,7 @@
 // table equals the scalar one to the bit, on random and extreme blocks.
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -96,6 +97,15 @@ struct Rounded {
   bool finite = false;
 };
 
+// `tokens` rounded rows; row(t) makes the activations of one.
+template <class Row>
+std::vector<Rounded> rounded(int tokens, Row row) {
+  std::vector<Rounded> out;
+  out.reserve(static_cast<std::size_t>(tokens));
+  for (int t = 0; t < tokens; ++t) out.emplace_back(scalar(), row(t));
+  return out;
+}
+
 // Rows as a table's products read them.
 struct Woven {
   Woven(const KernelTable& table, const std::vector<Rounded>& x) {
@@ -103,9 +113,9 @@ struct Woven {
     bytes.resize(woven_bytes(rows, n));
     for (int t = 0; t < rows;) {
       const int tile = q8_tile(rows - t, table.tile);
+      const Rounded* first = x.data() + t;
       for (int lane = 0; lane < tile; ++lane)
-        weave_q8(x[static_cast<std::size_t>(t + lane)].row(), n, tile, lane,
-                 bytes.data() + woven_bytes(t, n));
+        weave_q8(first[lane].row(), n, tile, lane, bytes.data() + woven_bytes(t, n));
       t += tile;
     }
     tokens = {bytes.data(), woven_bytes(1, n), 0};
@@ -153,10 +163,9 @@ float plain_output(DType type, const std::byte* row, int n, const Q8ConstRow& x)
     const std::uint16_t one = 0x3C00;
     std::memcpy(unit.data() + scale_offsets(type)[0], &one, sizeof one);
     dequantize_row(type, unit.data(), block.data(), block.size());
+    const float* weights = block.data() + k % f.block_weights;
     std::int64_t sum = 0;
-    for (int i = 0; i < 32; ++i)
-      sum += std::int64_t{x.q[k + i]} *
-             std::llround(block[static_cast<std::size_t>(k % f.block_weights + i)]);
+    for (int i = 0; i < 32; ++i) sum += std::int64_t{x.q[k + i]} * std::llround(weights[i]);
     EXPECT_LT(std::llabs(sum), 1 << 24);
     acc = std::fma(f32_from_f16(bits) * x.scale[k / 32], static_cast<float>(sum), acc);
   }
@@ -170,13 +179,13 @@ TEST(QuantScalar, ProductWithoutMinimumIsTheContractWrittenOut) {
     for (const Fill fill : {Fill::Random, Fill::Ones, Fill::SignBits}) {
       const int n = 1024;
       const auto w = make_rows(type, kPanelRows, n, fill, rng);
-      std::vector<Rounded> x;
-      x.emplace_back(scalar(), random_row(n, rng, 3));
+      const auto x = rounded(1, [&](int) { return random_row(n, rng, 3); });
       const auto y = product(scalar(), type, w, kPanelRows, n, x);
       for (int r = 0; r < kPanelRows; ++r) {
         const float want = plain_output(
             type, w.data() + static_cast<std::size_t>(r) * row_bytes(type, n), n, x[0].row());
-        ASSERT_EQ(std::memcmp(&want, &y[static_cast<std::size_t>(r)], 4), 0)
+        ASSERT_EQ(std::bit_cast<std::uint32_t>(want),
+                  std::bit_cast<std::uint32_t>(y[static_cast<std::size_t>(r)]))
             << format(type).name << " row " << r;
       }
     }
@@ -187,8 +196,7 @@ TEST(QuantScalar, ProductWithMinimumIsCloseToTheDequantisedOne) {
   for (const DType type : {DType::Q4_1, DType::Q5_1, DType::Q2_K, DType::Q4_K, DType::Q5_K}) {
     const int n = 512;
     const auto w = make_rows(type, kPanelRows, n, Fill::Random, rng);
-    std::vector<Rounded> x;
-    x.emplace_back(scalar(), random_row(n, rng, 1));
+    const auto x = rounded(1, [&](int) { return random_row(n, rng, 1); });
     const auto y = product(scalar(), type, w, kPanelRows, n, x);
     std::vector<float> row(n);
     for (std::size_t r = 0; r < kPanelRows; ++r) {
@@ -216,9 +224,8 @@ TEST(QuantTables, EveryProductEqualsTheScalarTablesForEveryTypeAndNumberOfTokens
           for (const int tokens : {1, 2, 3, 5, 7, 12, 20, 31}) {
             if (n == 4096 && tokens > 3) continue;
             const auto w = make_rows(type, kPanelRows, n, fill, rng);
-            std::vector<Rounded> x;
-            for (int t = 0; t < tokens; ++t)
-              x.emplace_back(scalar(), random_row(n, rng, std::ldexp(1.0F, t % 9 - 4)));
+            const auto x = rounded(
+                tokens, [&](int t) { return random_row(n, rng, std::ldexp(1.0F, t % 9 - 4)); });
             ASSERT_TRUE(same_bits(product(*table, type, w, kPanelRows, n, x),
                                   product(scalar(), type, w, kPanelRows, n, x)))
                 << table->name << " " << format(type).name << " n " << n << " tokens " << tokens;
@@ -238,8 +245,7 @@ TEST(QuantTables, LargestActivationsAndWeightsDoNotOverflow) {
         for (const float sign : {1.0F, -1.0F}) {
           const int n = 512;
           const auto w = make_rows(type, kPanelRows, n, fill, rng);
-          std::vector<Rounded> x;
-          for (int t = 0; t < 5; ++t) x.emplace_back(scalar(), std::vector<float>(n, sign * 7));
+          const auto x = rounded(5, [&](int) { return std::vector<float>(n, sign * 7); });
           ASSERT_EQ(x[0].q[0], sign * 127);
           ASSERT_TRUE(same_bits(product(*table, type, w, kPanelRows, n, x),
                                 product(scalar(), type, w, kPanelRows, n, x)))
@@ -259,8 +265,7 @@ TEST(QuantTables, PanelsOfFewRowsReadNothingBeyondThemAndCountTheRestAsZero) {
         std::vector<std::byte> exact(
             all);  // its end is the end of an allocation: sanitizers watch it
         exact.shrink_to_fit();
-        std::vector<Rounded> x;
-        x.emplace_back(scalar(), random_row(n, rng, 1));
+        const auto x = rounded(1, [&](int) { return random_row(n, rng, 1); });
         const auto y = product(*table, type, exact, n_rows, n, x);
         EXPECT_TRUE(same_bits(y, product(scalar(), type, all, n_rows, n, x)))
             << table->name << " " << format(type).name;
@@ -282,8 +287,7 @@ TEST(QuantTables, PartsThatBeginInsideARowEqualTheScalarTables) {
       const std::size_t stride = row_bytes(type, n);
       table->expand_q8(type, w.data(), stride, kPanelRows, first, n - first, mine.get());
       scalar().expand_q8(type, w.data(), stride, kPanelRows, first, n - first, plain.get());
-      std::vector<Rounded> x;
-      x.emplace_back(scalar(), random_row(n, rng, 1));
+      const auto x = rounded(1, [&](int) { return random_row(n, rng, 1); });
       const Woven woven(*table, x);  // one token: the same on every table
       const Q8Tokens part = {woven.tokens.at, woven.tokens.token_bytes, first};
       std::vector<float> a(kPanelRows), b(kPanelRows);
@@ -378,9 +382,7 @@ TEST(QuantPacked, PartsMayBeginInsideARow) {
       const auto panel = packed(type, w, n), plain = aligned<std::byte>(panel_bytes_q8(n));
       scalar().expand_q8(type, w.data(), row_bytes(type, n), kPanelRows, first, n - first,
                          plain.get());
-      std::vector<Rounded> x;
-      for (int t = 0; t < table->packed_tokens; ++t)
-        x.emplace_back(scalar(), random_row(n, rng, 1));
+      const auto x = rounded(table->packed_tokens, [&](int) { return random_row(n, rng, 1); });
       const Woven mine(*table, x), plainly(scalar(), x);
       const auto from = [](const Woven& of) {
         return Q8Tokens{of.tokens.at, of.tokens.token_bytes, first};
