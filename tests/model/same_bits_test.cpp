@@ -127,13 +127,11 @@ TEST_P(SameBits, InTheCompanyOfOtherSequences) {
         const int n = seq == mine ? 10 : 1 + (seq * 5 + at / 10) % 9;
         const auto other = prompt_ids(512, vocab, static_cast<unsigned>(seq) + 7);
         const int from = runner.kv().length(seq);
+        const bool own = seq == mine;
+        const auto* next = own ? ids.data() + at : other.data() + from;
         for (int i = 0; i < n; ++i) {
-          const bool own = seq == mine;
           if (own) rows_of_mine.push_back(static_cast<int>(b.read.size()));
-          b.add(seq, from + i,
-                own ? ids[static_cast<std::size_t>(at + i)]
-                    : other[static_cast<std::size_t>(from + i)],
-                own || i == n - 1);
+          b.add(seq, from + i, next[i], own || i == n - 1);
         }
       }
       const auto logits = runner.run(b);
