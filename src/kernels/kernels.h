@@ -16,7 +16,7 @@ inline constexpr int kPanelRows = 16;  // weight rows (outputs) in one panel
 inline constexpr int kQ8Block = 32;    // inputs per activation scale
 inline constexpr int kCutTerms =
     4096;  // products longer than this are summed in parts (contract: Cuts)
-inline constexpr int kFewTokens = 8;  // that count as few; no table's packed_tokens is more
+inline constexpr int kFewTokens = 8;  // that count as few: an answer's, not a prompt's
 inline constexpr int kSegment = 256;  // positions in an attention segment and in a K/V page
 inline constexpr int kKeyGroup = 16;  // keys that lie side by side in a K page
 
@@ -78,7 +78,8 @@ struct KernelTable {
                      bool first, float* y, std::ptrdiff_t y_stride);
 
   // As expand_q8, of a packed panel (packed.h): inputs [first_k, first_k + n_k), both multiples of
-  // the type's unit.
+  // the type's unit. Tables with vectors ask memory for as many inputs more, which lie right
+  // behind.
   void (*expand_packed_q8)(DType type, const std::byte* packed, int first_k, int n_k,
                            std::byte* panel);
   // expand_packed_q8 and product_q8 (with `first`) in one, for 1 .. packed_tokens tokens. Tables

@@ -14,15 +14,15 @@
 namespace bezel {
 namespace {
 
-constexpr int kTokenBlock =
-    48;  // tokens handed to a kernel at once; a float product's pointers lie on the stack
+// Tokens handed to a kernel at once. As many, or fewer, use a panel once: it is expanded by pieces
+// just before.
+constexpr int kTokenBlock = 48;
 constexpr int kPanelGroup = 4;    // float panels side by side when tokens are few
 constexpr int kFloatChunk = 512;  // inputs of a float panel that stay in the nearest cache
 constexpr int kFewChunk =
     1024;  // inputs expanded at once when tokens are few: long streams of weights
-constexpr int kRoundPart = 2048;           // inputs of a tile that one thread rounds at once
-constexpr int kRoundedPiece = 512;         // inputs of an int8 panel that stay in the first cache
-static_assert(kFewTokens <= kTokenBlock);  // so that a piece goes on from one `aside`
+constexpr int kRoundPart = 2048;    // inputs of a tile that one thread rounds at once
+constexpr int kRoundedPiece = 512;  // inputs of an int8 panel that stay in the first cache
 constexpr std::size_t kItemBytes = 64U << 10U;  // weights worth claiming at once for few tokens
 constexpr int kMaxHalvings = 12;                // of a strip
 
@@ -171,10 +171,10 @@ void Ops::run_q8(const Task& task, int panel, std::byte* buffer) const {
   const Linear& w = *task.w;
   const int first = panel * kPanelRows, n_out = std::min(kPanelRows, w.out - first);
   const std::byte* rows = w.data + static_cast<std::size_t>(first) * w.row_bytes;
-  const bool few = task.y.rows <= kFewTokens;
+  const bool few = task.y.rows <= kTokenBlock;
   alignas(64) float aside[kTokenBlock * kPanelRows];
   const bool straight = w.packed && task.y.rows <= table_.packed_tokens;
-  // With few tokens a panel is used once: pieces that stay in the first cache.
+  // Pieces go on from one `aside`.
   const int piece = few && !straight ? kRoundedPiece : kCutTerms;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);

@@ -160,15 +160,13 @@ struct UnitQ6_K {
   }
 };
 
-// Asks for the lines that part `i` of `n` stands for, further on.
-template <class Unit>
-[[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n) {
-  constexpr int kAhead = 4096;
+// Asks for the lines that part `i` of `n` of a unit stands for, `ahead` bytes further on.
+template <class Unit, _mm_hint kHint>
+[[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n, std::size_t ahead) {
   // As a number: behind the last unit there may be no object that a pointer could point into.
-  const auto from = reinterpret_cast<std::uintptr_t>(at) + kAhead;
+  const auto from = reinterpret_cast<std::uintptr_t>(at) + ahead;
   for (int line = Unit::kGroups * i / n; line < Unit::kGroups * (i + 1) / n; ++line)
-    _mm_prefetch(reinterpret_cast<const char*>(from + 64 * static_cast<unsigned>(line)),
-                 _MM_HINT_T0);
+    _mm_prefetch(reinterpret_cast<const char*>(from + 64 * static_cast<unsigned>(line)), kHint);
 }
 
 // Four parts of a Q6_K unit with few tokens; as add_block, four times.
@@ -213,7 +211,8 @@ template <class Unit, int T, int W, bool Ask>
       asm("" : "+r"(x.at));  // inputs are read again, not kept for every part on the stack
       for (int i = 0; i < Unit::kParts; i += kTogether) {
         for (int j = i; j < i + kTogether; ++j)
-          if constexpr (Ask) ask_ahead<Unit>(at, p * Unit::kParts + j, kParts16 * Unit::kParts);
+          if constexpr (Ask)
+            ask_ahead<Unit, _MM_HINT_T0>(at, p * Unit::kParts + j, kParts16 * Unit::kParts, 4096);
         if constexpr (kTogether == 4) {
           add_half<T>(unit, i / 4, x, acc[p]);
         } else {
@@ -230,7 +229,7 @@ template <class Unit, int T, int W, bool Ask>
 }
 
 // Tiles of few tokens are then cut alike, whether from the table's widest on or from eight.
-static_assert((Q::kTokens & (Q::kTokens - 1)) == 0 || Q::kTokens > kFewTokens);
+static_assert((Q::kTokens & (Q::kTokens - 1)) == 0 || Q::kTokens > Q::kMostPacked);
 
 struct ProductPacked {
   const std::byte* at;
@@ -290,10 +289,14 @@ struct ExpandPacked {
   void run() const {
     const std::byte* from = at;
     std::byte* to = panel;
+    // What is expanded next lies right behind, and is on its way while this is multiplied.
+    const auto ahead =
+        static_cast<std::size_t>(64 * Unit::kGroups * (n_k / (kQ8Block * Unit::kParts)));
     for (int k = 0; k < n_k; k += kQ8Block * Unit::kParts, from += 64 * Unit::kGroups)
       for (int p = 0; p < kParts16; ++p) {
         const Unit unit{from + 4 * Q::kLanes * p};
         for (int i = 0; i < Unit::kParts; ++i) {
+          ask_ahead<Unit, _MM_HINT_T1>(from, p * Unit::kParts + i, kParts16 * Unit::kParts, ahead);
           Part part;
           unit.part(i, part);
           store<typename Unit::K>(part,
