@@ -161,7 +161,7 @@ struct UnitQ6_K {
 };
 
 // Asks for the lines that part `i` of `n` of a unit stands for, `ahead` bytes further on.
-template <class Unit, _mm_hint kHint>
+template <class Unit, auto kHint>  // of _mm_prefetch
 [[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n, std::size_t ahead) {
   // As a number: behind the last unit there may be no object that a pointer could point into.
   const auto from = reinterpret_cast<std::uintptr_t>(at) + ahead;
@@ -290,8 +290,8 @@ struct ExpandPacked {
     const std::byte* from = at;
     std::byte* to = panel;
     // What is expanded next lies right behind, and is on its way while this is multiplied.
-    const auto ahead =
-        static_cast<std::size_t>(64 * Unit::kGroups * (n_k / (kQ8Block * Unit::kParts)));
+    const std::size_t ahead =
+        std::size_t{64 * Unit::kGroups} * static_cast<unsigned>(n_k / (kQ8Block * Unit::kParts));
     for (int k = 0; k < n_k; k += kQ8Block * Unit::kParts, from += 64 * Unit::kGroups)
       for (int p = 0; p < kParts16; ++p) {
         const Unit unit{from + 4 * Q::kLanes * p};
