@@ -14,9 +14,7 @@
 namespace bezel {
 namespace {
 
-// Tokens handed to a kernel at once. As many, or fewer, use a panel once: it is expanded by pieces
-// just before.
-constexpr int kTokenBlock = 48;
+constexpr int kTokenBlock = 48;   // tokens handed to a kernel at once
 constexpr int kPanelGroup = 4;    // float panels side by side when tokens are few
 constexpr int kFloatChunk = 512;  // inputs of a float panel that stay in the nearest cache
 constexpr int kFewChunk =
@@ -174,7 +172,7 @@ void Ops::run_q8(const Task& task, int panel, std::byte* buffer) const {
   const bool few = task.y.rows <= kTokenBlock;
   alignas(64) float aside[kTokenBlock * kPanelRows];
   const bool straight = w.packed && task.y.rows <= table_.packed_tokens;
-  // Pieces go on from one `aside`.
+  // Few tokens use a panel once: pieces that stay in the first cache, and go on in one `aside`.
   const int piece = few && !straight ? kRoundedPiece : kCutTerms;
   for (int part = 0; part < w.in; part += kCutTerms) {
     const int part_end = std::min(w.in, part + kCutTerms);
