@@ -160,6 +160,12 @@ struct UnitQ6_K {
   }
 };
 
+// The unit of a packed panel that begins with input k.
+template <class Unit>
+const std::byte* unit_of(const std::byte* packed, int k) {
+  return packed + std::ptrdiff_t{64 * Unit::kGroups} * (k / (kQ8Block * Unit::kParts));
+}
+
 // Asks for the lines that part `i` of `n` of a unit stands for, `ahead` bytes further on.
 template <class Unit, auto kHint>  // of _mm_prefetch
 [[gnu::always_inline]] inline void ask_ahead(const std::byte* at, int i, int n, std::size_t ahead) {
@@ -232,8 +238,8 @@ template <class Unit, int T, int W, bool Ask>
 static_assert((Q::kTokens & (Q::kTokens - 1)) == 0 || Q::kTokens > Q::kMostPacked);
 
 struct ProductPacked {
-  const std::byte* at;
-  int n_k;
+  const std::byte* packed;
+  int first_k, n_k;
   Q8Tokens x;
   int n_tokens;
   bool ask;
@@ -248,9 +254,9 @@ struct ProductPacked {
       constexpr bool kAsk = Ask || kAtOnce >= 4;
       for (; t + W <= n_tokens; t += W)
         for (int i = 0; i < W; i += kAtOnce)
-          product_units<Unit, kAtOnce, W, kAsk>(at, n_k / (kQ8Block * Unit::kParts),
-                                                {tile<W>(x, t).at + 4 * i}, y + (t + i) * y_stride,
-                                                y_stride);
+          product_units<Unit, kAtOnce, W, kAsk>(
+              unit_of<Unit>(packed, first_k), n_k / (kQ8Block * Unit::kParts),
+              {tile<W>(x, t).at + 4 * i}, y + (t + i) * y_stride, y_stride);
     }
     return t;
   }
@@ -271,8 +277,8 @@ struct ProductPacked {
 };
 
 struct ExpandPacked {
-  const std::byte* at;
-  int n_k;
+  const std::byte* packed;
+  int first_k, n_k;
   std::byte* panel;
 
   template <class K>
@@ -287,11 +293,10 @@ struct ExpandPacked {
   }
   template <class Unit>
   void run() const {
-    const std::byte* from = at;
+    const std::byte* from = unit_of<Unit>(packed, first_k);
     std::byte* to = panel;
     // What is expanded next lies right behind, and is on its way while this is multiplied.
-    const std::size_t ahead =
-        std::size_t{64 * Unit::kGroups} * static_cast<unsigned>(n_k / (kQ8Block * Unit::kParts));
+    const auto ahead = static_cast<std::size_t>(unit_of<Unit>(packed, first_k + n_k) - from);
     for (int k = 0; k < n_k; k += kQ8Block * Unit::kParts, from += 64 * Unit::kGroups)
       for (int p = 0; p < kParts16; ++p) {
         const Unit unit{from + 4 * Q::kLanes * p};
@@ -316,20 +321,14 @@ void with_unit(DType type, const F& f) {
   if (type == DType::Q6_K) return f.template run<UnitQ6_K>();
 }
 
-const std::byte* unit_at(DType type, const std::byte* packed, int first_k) {
-  const PackedUnit u = packed_unit(type);
-  return packed + std::ptrdiff_t{64} * u.groups * (first_k / u.inputs);
-}
-
 }  // namespace quant
 
 void expand_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, std::byte* panel) {
-  quant::with_unit(type, quant::ExpandPacked{quant::unit_at(type, packed, first_k), n_k, panel});
+  quant::with_unit(type, quant::ExpandPacked{packed, first_k, n_k, panel});
 }
 void product_packed_q8(DType type, const std::byte* packed, int first_k, int n_k, Q8Tokens x,
                        int n_tokens, bool ask, float* y, std::ptrdiff_t y_stride) {
-  quant::with_unit(type, quant::ProductPacked{quant::unit_at(type, packed, first_k), n_k, x,
-                                              n_tokens, ask, y, y_stride});
+  quant::with_unit(type, quant::ProductPacked{packed, first_k, n_k, x, n_tokens, ask, y, y_stride});
 }
 
 }  // namespace
