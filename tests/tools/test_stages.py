@@ -2,6 +2,7 @@
 """tools/stages.py counts what ctest says, and finds the files to look at."""
 import argparse
 import io
+import os
 import pathlib
 import subprocess
 import sys
@@ -40,6 +41,10 @@ class Stages(unittest.TestCase):
         patch = unittest.mock.patch.object(sys, "stdout", io.StringIO())
         self.out = patch.start()
         self.addCleanup(patch.stop)
+        environment = unittest.mock.patch.dict(os.environ)  # git's base is this repository's own
+        environment.start()
+        self.addCleanup(environment.stop)
+        os.environ.pop("BEZEL_BASE", None)
 
     def ctest(self, junit, status):
         def command(command, log, **more):
