@@ -55,6 +55,10 @@ test("a tool's mistake is an answer for the model", () => {
   expect(runTool("calculator", '{"expression":"2+2"}')).toBe("4");
 });
 
+test("a tool's answer has no half of a character", () => {
+  expect(runTool("calculator", '{"expression":"😀 + 1"}')).toBe('Error: "😀" is not known');
+});
+
 const chat: Chat = {
   bezel_chat: 1,
   id: "aaaaaaaa",

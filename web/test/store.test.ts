@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { messageOf } from "../src/lib/api";
 import { Pace, percent, progressText, type Pull } from "../src/lib/store";
 import { values } from "../src/lib/stream";
-import { duration, size } from "../src/lib/text";
+import { duration, size, toJson } from "../src/lib/text";
 import { cutStream } from "./stream";
 
 const all = async <T>(text: string, cut: number): Promise<T[]> => {
@@ -29,6 +29,13 @@ test("the sentence of an error is found in each API's form", () => {
   expect(messageOf("plain")).toBe("plain");
   expect(messageOf("null")).toBe("null");
   expect(messageOf("")).toBe("The server gave no reason.");
+});
+
+test("what is sent has no half of a character, and whole ones and backslashes as they are", () => {
+  expect(toJson({ "\ud83d": ["a\udc00b", "\udc00\ud83d"] })).toBe('{"\ufffd":["a\ufffdb","\ufffd\ufffd"]}');
+  const whole = { "😀": ["\ud83d\ude00", "\\ud83d", "\\\\ud83d", '\\"\u0000\ue000'] };
+  expect(toJson(whole)).toBe(JSON.stringify(whole));
+  expect(toJson("\\\ud83d")).toBe('"\\\\\ufffd"');
 });
 
 test("the pace is that of the last seconds, and what was here before does not count", () => {

@@ -57,6 +57,7 @@ test("titles are short and ids fit the server", () => {
   expect(titleOf("  hello\n world ")).toBe("hello world");
   expect(titleOf("word ".repeat(40)).length).toBeLessThan(62);
   expect(titleOf("")).toBe("New chat");
+  for (let before = 0; before < 60; ++before) expect(titleOf("a".repeat(before) + "😀".repeat(61))).toMatch(/^a*😀+…$|^a{30}…$/u);
   expect(newId()).toMatch(/^[A-Za-z0-9_-]{8,64}$/);
   expect(newId()).not.toBe(newId());
 });

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 
 import { events, values } from "./stream";
+import { toJson } from "./text";
 import type { Chat, ChatHead, Facts, PullStep, StoredModel } from "./types";
 
 /** What the server said no with. Status 0: it could not be reached. */
@@ -75,7 +76,7 @@ export async function getModels(): Promise<string[]> {
 const withModel = (method: string, model: string, signal?: AbortSignal): RequestInit => ({
   method,
   headers: { "Content-Type": "application/json" },
-  body: JSON.stringify({ model }),
+  body: toJson({ model }),
   signal,
 });
 
@@ -112,7 +113,7 @@ export async function getChat(id: string): Promise<{ chat: unknown; revision: nu
 
 /** The new revision. A status of 412 says that the stored chat has another than `revision`. */
 export async function putChat(chat: Chat, revision: number, keepalive = false): Promise<number> {
-  const body = JSON.stringify(chat);
+  const body = toJson(chat);
   const headers = { "Content-Type": "application/json", "If-Match": `"${revision}"` };
   const saved = await json<{ revision: number }>(`/chats/${chat.id}`, { method: "PUT", headers, body, keepalive });
   return saved.revision;
@@ -134,7 +135,7 @@ export async function* answer(body: object, signal: AbortSignal): AsyncGenerator
   const response = await call("/v1/chat/completions", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
+    body: toJson({ ...body, stream: true, stream_options: { include_usage: true } }),
     signal,
   });
   let whole = false;

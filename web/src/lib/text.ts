@@ -2,6 +2,16 @@ export function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
+/** As JSON for the server, which takes no halves of characters (a lone surrogate): U+FFFD stands for them. */
+export function toJson(value: unknown): string {
+  return JSON.stringify(value).replace(/\\(\\|ud[89a-f]..)/g, (escape) => (escape === "\\\\" ? escape : "\ufffd"));
+}
+
+/** At most n characters, none of them cut in half. */
+export function beginning(text: string, n: number): string {
+  return Array.from(text).slice(0, n).join("");
+}
+
 const grouped = new Intl.NumberFormat("en-GB");
 /** 12345 as 12,345. */
 export const number = (n: number) => grouped.format(n);

@@ -72,7 +72,7 @@ const functions: Record<string, (...x: number[]) => number> = {
 
 /** The value of an expression, by recursive descent: sums of products of signed powers. */
 export function calculate(expression: string): number {
-  const tokens = expression.replaceAll("**", "^").match(/\d+\.?\d*(?:e[+-]?\d+)?|\.\d+|[a-z]+|[-+*/%^(),×÷−]|\S/gi) ?? [];
+  const tokens = expression.replaceAll("**", "^").match(/\d+\.?\d*(?:e[+-]?\d+)?|\.\d+|[a-z]+|[-+*/%^(),×÷−]|\S/giu) ?? [];
   let at = 0;
   let depth = 0;
   const take = (...wanted: string[]) => (wanted.includes(tokens[at]) ? tokens[at++] : "");

@@ -1,5 +1,6 @@
 // Chats to files and back. What comes from a file or from the server is checked before it is used.
 import { userText } from "./request";
+import { beginning } from "./text";
 import { newId, pathOf } from "./tree";
 import { type Call, type Chat, type Message, numberNames, plainSettings, type Settings, type TextFile } from "./types";
 
@@ -88,7 +89,7 @@ export function chatFrom(x: unknown): Chat | null {
 
 /** At most 100 characters, so that the server's 400 bytes are kept. */
 export function shortTitle(title: string): string {
-  return Array.from(title.trim()).slice(0, 100).join("");
+  return beginning(title.trim(), 100);
 }
 
 /** Chats of a file: one, or an export of many. Empty when there are none. */
@@ -124,7 +125,7 @@ export function download(name: string, content: Blob): void {
 }
 
 export function fileName(title: string, ending: string): string {
-  return `${title.replace(/[^\p{L}\p{N} _-]+/gu, "").trim().slice(0, 60) || "chat"}.${ending}`;
+  return `${beginning(title.replace(/[^\p{L}\p{N} _-]+/gu, "").trim(), 60) || "chat"}.${ending}`;
 }
 
 const mostFileBytes = 1 << 20;

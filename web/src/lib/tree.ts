@@ -1,4 +1,5 @@
 // The tree of a chat: paths, branches, and changes that make a new chat and leave the old as it was.
+import { beginning } from "./text";
 import type { Chat, Message } from "./types";
 
 /** 22 letters and digits. Not crypto.randomUUID: it is missing where a page came over plain HTTP. */
@@ -64,7 +65,8 @@ export function merged(ours: Chat, theirs: Chat): Chat {
 
 export function titleOf(text: string): string {
   const line = text.trim().replace(/\s+/g, " ");
-  if (line.length <= 60) return line || "New chat";
-  const cut = line.slice(0, 60);
-  return `${cut.slice(0, Math.max(cut.lastIndexOf(" "), 30))}…`;
+  const cut = beginning(line, 60);
+  if (cut === line) return line || "New chat";
+  const space = cut.lastIndexOf(" ");
+  return `${space > 30 ? cut.slice(0, space) : beginning(line, 30)}…`;
 }
