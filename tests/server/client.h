@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -27,8 +29,8 @@ class Client {
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
-      throw std::runtime_error("cannot connect");
+    if (const int error = connect(to); error != 0)
+      throw std::runtime_error(fmt::format("cannot connect: {}", std::strerror(error)));
   }
   ~Client() { close(); }
   Client(const Client&) = delete;
@@ -44,6 +46,7 @@ class Client {
   bool send(const std::string& bytes) {
     for (std::size_t at = 0; at < bytes.size();) {
       const ssize_t n = ::send(fd_, bytes.data() + at, bytes.size() - at, MSG_NOSIGNAL);
+      if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return false;
       at += static_cast<std::size_t>(n);
     }
@@ -73,7 +76,19 @@ class Client {
   }
 
  private:
-  // A process that was stopped and goes on is interrupted here.
+  // A process that was stopped and goes on, or whose timer rings, is interrupted: here, in send()
+  // and in receive(). Gives what went wrong, or 0.
+  int connect(const sockaddr_in& to) const {
+    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0) return 0;
+    if (errno != EINTR) return errno;
+    pollfd connected = {fd_, POLLOUT, 0};  // it goes on by itself
+    while (::poll(&connected, 1, -1) < 0 && errno == EINTR) {
+    }
+    int error = 0;
+    socklen_t size = sizeof error;
+    ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    return error;
+  }
   ssize_t receive(char* bytes, std::size_t n) const {
     ssize_t got = 0;
     do got = ::recv(fd_, bytes, n, 0);
