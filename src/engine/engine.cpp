@@ -226,8 +226,10 @@ Result<Reply> LocalEngine::reply(const std::vector<Turn>& turns, const Talk& tal
 }
 
 Result<std::unique_ptr<LocalEngine>> LocalEngine::open(const EngineOptions& options) {
-  BEZEL_TRY(std::unique_ptr<Runner> runner,
-            Runner::open({.engine = options, .last_rows = last_rows(options), .tokenizer = true}));
+  BEZEL_TRY(
+      std::unique_ptr<Runner> runner,
+      Runner::open(
+          {.engine = options, .last_rows = last_rows(options), .states = true, .tokenizer = true}));
   try {
     BEZEL_TRY(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::load(runner->model().file()));
     return std::unique_ptr<LocalEngine>(

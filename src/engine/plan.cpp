@@ -41,6 +41,14 @@ int default_chunk(int vocab, bool every_row) {
   return std::clamp((64 << 20) / (4 * std::max(vocab, 1)), 16, kChunk);
 }
 
+std::size_t scratch_bytes(const Model& model, const RunShape& shape, int context) {
+  const std::size_t logits =
+      model.scratch_bytes(shape.chunk, shape.max_read, context, shape.threads);
+  if (!shape.states) return logits;
+  return std::max(logits,
+                  model.scratch_bytes(shape.chunk, shape.chunk, context, shape.threads, false));
+}
+
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
   constexpr std::uint64_t kPieceBytes = 150;      // one piece with its share of merges and look-ups
   constexpr std::uint64_t kSamplerBytes = 4 + 8;  // one value with its id
@@ -53,7 +61,7 @@ MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context) {
   plan.kv = shape.cache > 0
                 ? shape.cache
                 : cost.sequence * static_cast<std::uint64_t>(shape.sequences) + shape.kept;
-  plan.scratch = model.scratch_bytes(shape.chunk, shape.max_read, context, shape.threads);
+  plan.scratch = scratch_bytes(model, shape, context);
   const auto vocab = static_cast<std::uint64_t>(model.config().vocab);
   plan.base = kProgram + kPerThread * static_cast<std::uint64_t>(shape.threads);
   if (shape.tokenizer) {  // an Engine, whose samplers keep a row and its candidates

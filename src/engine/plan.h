@@ -12,8 +12,9 @@ namespace bezel {
 
 // What the size of a run depends on besides its context.
 struct RunShape {
-  int chunk = 0;     // most rows of a forward pass
-  int max_read = 0;  // most rows of a pass whose logits are wanted, <= chunk
+  int chunk = 0;        // most rows of a forward pass
+  int max_read = 0;     // most rows of a pass whose logits are wanted, <= chunk
+  bool states = false;  // a pass without logits may read every row
   int threads = 1;
   int sequences = 1;
   int back = 0;              // positions that sliding layers keep beyond what a pass needs
@@ -40,6 +41,9 @@ KvShape kv_shape(const RunShape& shape, int context);
 // Rows of a forward pass when nobody says otherwise: 512, or, where every row's logits are wanted,
 // as many as take 64 MiB of logits, 16 to 512.
 int default_chunk(int vocab, bool every_row);
+
+// Arena bytes of the largest pass.
+std::size_t scratch_bytes(const Model& model, const RunShape& shape, int context);
 
 // `context` >= 1 positions of each sequence.
 MemoryPlan plan_memory(const Model& model, const RunShape& shape, int context);

@@ -69,7 +69,7 @@ Runner::Runner(std::unique_ptr<Model> model, const KernelTable& table, const Run
       shape_(shape),
       context_(context),
       pool_(shape.threads),
-      scratch_(model_->scratch_bytes(shape.chunk, shape.max_read, context, shape.threads)),
+      scratch_(scratch_bytes(*model_, shape, context)),
       ops_(table, pool_, scratch_, act),
       kv_(model_->config(),
           limited(kv_shape(shape, context), plan_memory(*model_, shape, context).kv)) {}
@@ -100,6 +100,7 @@ Result<std::unique_ptr<Runner>> Runner::open_unguarded(const RunnerOptions& opti
   shape.chunk = o.chunk > 0 ? o.chunk : default_chunk(model->config().vocab, options.every_row);
   shape.chunk = std::min(shape.chunk, wanted > 0 ? wanted : model->config().context);
   shape.chunk = std::max(shape.chunk, o.sequences);
+  shape.states = options.states;
   shape.max_read = options.every_row ? shape.chunk : std::min(options.last_rows, shape.chunk);
   shape.tokenizer = options.tokenizer;
   shape.packs = shape.floats_as_q8 = o.weights == WeightKind::Q8_0;
@@ -163,7 +164,7 @@ Status Runner::check_ids(std::span<const TokenId> ids) const {
 Status Runner::pass(const Batch& batch, const Tap& tap, const std::function<void(ConstMat)>& rows) {
   const FpEnv env;
   BEZEL_CHECK(batch.size() <= shape_.chunk);
-  BEZEL_CHECK(static_cast<int>(batch.read.size()) <= shape_.max_read);
+  BEZEL_CHECK(static_cast<int>(batch.read.size()) <= max_read(batch.logits));
   pack_to_write(batch);
   for (std::size_t i = 0; i < batch.rows.size(); ++i) {
     const RowPos& r = batch.rows[i];

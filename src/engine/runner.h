@@ -22,6 +22,7 @@ struct RunnerOptions {
       0;  // with a context of 0: exactly this many; with another: at most that many; 0 = any
   bool every_row = false;  // logits of every row will be read, not only of a chunk's last
   int last_rows = 1;       // without every_row: so many rows at the end of a feed may be read
+  bool states = false;     // every row may be read in passes without logits
   bool tokenizer = false;  // for the memory plan
 };
 
@@ -36,7 +37,10 @@ class Runner {
   const KernelTable& table() const { return *table_; }
   int threads() const { return shape_.threads; }
   int chunk() const { return shape_.chunk; }
-  int max_read() const { return shape_.max_read; }  // most rows that one chunk may read
+  // Most rows that one pass may read.
+  int max_read(bool logits = true) const {
+    return !logits && shape_.states ? shape_.chunk : shape_.max_read;
+  }
   int sequences() const { return shape_.sequences; }
   int context() const { return context_; }
   MemoryPlan memory() const { return plan_memory(*model_, shape_, context_); }
@@ -52,8 +56,9 @@ class Runner {
     pool_.run(n_items, [&fn](int item, int /*worker*/) { fn(item); });
   }
 
-  // One forward pass over 1 to chunk() rows, at most max_read() of them read. `rows` sees their
-  // logits. An Error: no memory, no room, or Numeric; which sequences have grown is then open.
+  // One forward pass over 1 to chunk() rows, at most max_read(batch.logits) of them read. `rows`
+  // sees their logits. An Error: no memory, no room, or Numeric; which sequences have grown is then
+  // open.
   Status pass(const Batch& batch, const Tap& tap, const std::function<void(ConstMat)>& rows);
   // Ids outside the vocabulary are an Error.
   Status check_ids(std::span<const TokenId> ids) const;

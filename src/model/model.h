@@ -69,8 +69,10 @@ class Model {
   // names the layer.
   Result<Mat> forward(const Batch& b, KvCache& kv, Ops& op, const Tap& tap = nullptr) const;
 
-  // Arena bytes that forward needs for batches of up to max_rows with max_read read rows.
-  std::size_t scratch_bytes(int max_rows, int max_read, int context, int n_threads) const;
+  // Arena bytes that forward needs for batches of up to max_rows with max_read read rows; without
+  // `logits` for those whose logits are not wanted.
+  std::size_t scratch_bytes(int max_rows, int max_read, int context, int n_threads,
+                            bool logits = true) const;
   // Packed weights (kernels/packed.h) take this much memory, 0 when nothing of the model is packed.
   // `floats_as_q8`: float matrices as Q8_0.
   std::uint64_t packed_bytes(bool floats_as_q8) const;

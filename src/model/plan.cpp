@@ -5,13 +5,14 @@
 
 namespace bezel {
 
-std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_threads) const {
+std::size_t Model::scratch_bytes(int max_rows, int max_read, int context, int n_threads,
+                                 bool logits) const {
   const Config& c = config_;
   const auto rows = static_cast<std::size_t>(max_rows), read = static_cast<std::size_t>(max_read);
   const auto mat = [](std::size_t r, int cols) {
     return Scratch::mat_bytes(r, static_cast<std::size_t>(cols)) + 64;
   };
-  std::size_t carried = mat(rows, c.width) + mat(read, c.vocab) + mat(read, c.width);
+  std::size_t carried = mat(rows, c.width) + mat(read, logits ? c.vocab : 0) + mat(read, c.width);
   carried += mat(rows, c.last_append * c.ple_dim);
   carried += mat(read, (c.n_layers() - c.last_append) * c.ple_dim);
   std::size_t worst = mat(rows, c.n_layers() * c.ple_dim);  // token part of the per-layer inputs

@@ -91,6 +91,9 @@ TEST_F(Plan, GrowsWithContextChunkThreadsAndReadRows) {
   EXPECT_GT(with([](RunShape& s) { s.chunk = 1024; }), base);
   EXPECT_GT(with([](RunShape& s) { s.threads = 8; }), base);
   EXPECT_GT(with([](RunShape& s) { s.max_read = 512; }), base);
+  EXPECT_GT(with([](RunShape& s) { s.states = true; }), base) << "of the rows without logits";
+  EXPECT_LT(with([](RunShape& s) { s.states = true; }),
+            with([](RunShape& s) { s.max_read = 512; }));
 }
 
 TEST_F(Plan, FittingContextIsTheLongestWithinTheBudget) {

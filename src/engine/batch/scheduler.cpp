@@ -149,10 +149,10 @@ int Scheduler::prompt_room(int used, bool answering) const {
   return std::min(room, std::max(kLeastRows, static_cast<int>(std::min(rows, 1e6))));
 }
 
-void Scheduler::give(std::size_t slot, int& room, int most) {
-  const int n = std::min({room, most, slots_[slot].sequence->left() - rows_[slot]});
-  rows_[slot] += n;
-  room -= n;
+bool Scheduler::wants_logits() const {
+  return std::any_of(slots_.begin(), slots_.end(), [](const Entry& g) {
+    return g.sequence != nullptr && g.sequence->wants_logits();
+  });
 }
 
 // Fills rows_.
@@ -177,15 +177,20 @@ void Scheduler::share_out() {
       *std::min_element(readers.begin(), readers.end(),
                         [&](std::size_t a, std::size_t b) { return left(a) < left(b); });
   int room = prompt_room(used, used > 0);
-  // The logits of all rows of a prompt that is scored: one such prompt at a time, in what is left
-  // when everybody else reads one row.
-  int reads = runner_.max_read() - static_cast<int>(slots_.size());
-  const auto most = [&](std::size_t i) {
-    if (!slots_[i].sequence->scores()) return room;
-    return rows_[i] == 0 ? 1 + std::exchange(reads, 0) : 0;
+  // All rows of a prompt that is scored are read: they share what is left when every sequence reads
+  // one row.
+  int reads = runner_.max_read(wants_logits()) - static_cast<int>(slots_.size());
+  const auto give = [&](std::size_t i, int most) {
+    const Sequence& s = *slots_[i].sequence;
+    const int own = rows_[i] == 0 ? 1 : 0;
+    if (s.scores()) most = std::min(most, own + reads);
+    const int n = std::min({room, most, left(i) - rows_[i]});
+    rows_[i] += n;
+    room -= n;
+    if (s.scores() && n > 0) reads -= n - own;
   };
-  give(shortest, room, std::min(most(shortest), (room + 1) / 2));
-  for (const std::size_t i : readers) give(i, room, most(i));
+  give(shortest, (room + 1) / 2);
+  for (const std::size_t i : readers) give(i, room);
 }
 
 // The next ids of all parts are chosen, and the rows of prompts that are scored are looked at, as

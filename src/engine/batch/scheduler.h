@@ -63,7 +63,7 @@ class Scheduler {
   bool only() const { return running() == 1 && waiting_.empty(); }
   int most_drafts() const { return only() ? runner_.max_read() - 1 : 0; }
   void share_out();
-  void give(std::size_t slot, int& room, int most);
+  bool wants_logits() const;
   int prompt_room(int used, bool answering) const;
   void run(std::span<const std::size_t> parts);
   void hand_out(std::span<const std::size_t> parts, ConstMat logits, ConstMat states,

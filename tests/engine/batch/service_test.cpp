@@ -37,6 +37,7 @@ TEST(Service, MixedAnswersAtTheSameTimeAreThoseOfEachRequestAlone) {
   EngineOptions alone = tiny_engine();
   alone.context = 512;
   std::vector<Answer> want;
+  want.reserve(requests.size());
   for (const Request& r : requests) want.push_back(answer_of(*load_engine(alone), r));
   for (const int sequences : {2, 3, 8}) {
     const auto service = start(sequences);
@@ -79,8 +80,8 @@ TEST(Service, AChatGoesOnFromItsOwnSlotWhileOthersTalk) {
 }
 
 TEST(Service, ABeginningThatAnotherRequestUsesIsCopiedAndGivesTheSameAnswer) {
-  const auto shared = random_prompt(100, 1);
-  auto first = shared, second = shared;
+  const auto first = random_prompt(100, 1);
+  auto second = first;
   const auto tail = random_prompt(20, 9);
   second.insert(second.end(), tail.begin(), tail.end());
   const auto service = start(2);
@@ -239,6 +240,64 @@ TEST(Service, TheProbabilitiesOfAPromptAreThoseOfReadingItIdById) {
         EXPECT_EQ(tokens[n - 1].best.size(), 2U);
       }
     }
+  }
+}
+
+Request embedding(std::vector<TokenId> ids) {
+  Request r;
+  r.prompt = std::move(ids);
+  r.embedding = true;
+  return r;
+}
+
+TEST(Service, EmbeddingsBesideEachOtherAndBesideAnswersAreThoseOfEachTextAlone) {
+  std::vector<Request> requests;
+  for (const int n : {1, 7, 60, 200, 333, 12})
+    requests.push_back(embedding(random_prompt(n, static_cast<std::uint64_t>(n))));
+  requests.push_back(greedy(random_prompt(50, 2), 30));
+  requests.push_back(greedy(random_prompt(90, 3), 1));
+  requests.back().prompt_logprobs = true;
+  std::vector<Answer> want;
+  EngineOptions options = tiny_engine();
+  for (const Request& r : requests) {
+    Watched w;
+    const auto alone = start(1, 1, 512, options);
+    ASSERT_TRUE(alone->submit(w.job(r)));
+    want.push_back(w.wait());
+  }
+  for (const int chunk : {5, 64, 512})
+    for (const int sequences : {1, 3, 8}) {
+      options.chunk = chunk;
+      const auto service = start(sequences, 64, 512, options);
+      std::vector<Watched> watched(requests.size());
+      for (std::size_t i = 0; i < requests.size(); ++i)
+        ASSERT_TRUE(service->submit(watched[i].job(requests[i])));
+      for (std::size_t i = 0; i < requests.size(); ++i) {
+        const Answer got = watched[i].wait();
+        ASSERT_FALSE(got.error) << got.error->text();
+        EXPECT_EQ(got.done.embedding, want[i].done.embedding) << i << " of chunk " << chunk;
+        EXPECT_EQ(got.done.ids, want[i].done.ids);
+      }
+    }
+}
+
+TEST(Service, TextsToEmbedAreReadWholeInOnePassTogether) {
+  EngineOptions options = tiny_engine();
+  options.chunk = 512;
+  const auto service = start(8, 64, 512, options);
+  std::vector<Watched> watched(6);
+  std::atomic<bool> all{false};
+  watched[0].watch = [&](const Answer&) {  // the others wait in the meantime
+    while (!all) std::this_thread::yield();
+    return true;
+  };
+  for (std::size_t i = 0; i < watched.size(); ++i)
+    ASSERT_TRUE(service->submit(watched[i].job(
+        embedding(random_prompt(i == 0 ? 200 : 50, static_cast<std::uint64_t>(i))))));
+  all = true;
+  for (Watched& w : watched) {
+    const Answer got = w.wait();
+    EXPECT_EQ(got.progress.size(), 1U) << got.progress.front().done << " tokens first";
   }
 }
 
