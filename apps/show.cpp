@@ -54,7 +54,6 @@ RunShape shape_of(const ShowFlags& f, const Model& model, bool tokenizer) {
   shape.chunk = std::min(o.chunk > 0 ? o.chunk : default_chunk(model.config().vocab, false),
                          o.context > 0 ? o.context : model.config().context);
   shape.max_read = std::min(1 + Pace::kLongest, shape.chunk);  // as Engine::load, with drafts
-  shape.states = true;
   shape.threads = o.threads > 0 ? o.threads : usable_cores();
   shape.kv = dtype_of(o.kv);
   shape.tokenizer = tokenizer;

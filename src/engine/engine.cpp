@@ -226,10 +226,11 @@ Result<Reply> LocalEngine::reply(const std::vector<Turn>& turns, const Talk& tal
 }
 
 Result<std::unique_ptr<LocalEngine>> LocalEngine::open(const EngineOptions& options) {
+  const bool many = options.sequences > 1;  // a server, which also makes embeddings
   BEZEL_TRY(
       std::unique_ptr<Runner> runner,
       Runner::open(
-          {.engine = options, .last_rows = last_rows(options), .states = true, .tokenizer = true}));
+          {.engine = options, .last_rows = last_rows(options), .states = many, .tokenizer = true}));
   try {
     BEZEL_TRY(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::load(runner->model().file()));
     return std::unique_ptr<LocalEngine>(
