@@ -16,8 +16,8 @@ namespace {
 
 using AnswerPtr = std::unique_ptr<Answer>;
 
-// Rows whose logits are read at once: one of every sequence and, beside them, drafts of one or the
-// rows of a prompt that is scored.
+// Rows whose logits are read at once: one of every sequence and, beside them, drafts of one or rows
+// of prompts that are scored.
 int last_rows(const EngineOptions& o) {
   constexpr int kScored = 31;
   if (o.sequences > 1) return o.sequences + kScored;
@@ -225,12 +225,11 @@ Result<Reply> LocalEngine::reply(const std::vector<Turn>& turns, const Talk& tal
   }
 }
 
-Result<std::unique_ptr<LocalEngine>> LocalEngine::open(const EngineOptions& options) {
-  const bool many = options.sequences > 1;  // a server, which also makes embeddings
-  BEZEL_TRY(
-      std::unique_ptr<Runner> runner,
-      Runner::open(
-          {.engine = options, .last_rows = last_rows(options), .states = many, .tokenizer = true}));
+Result<std::unique_ptr<LocalEngine>> LocalEngine::open(const EngineOptions& options, bool serves) {
+  BEZEL_TRY(std::unique_ptr<Runner> runner, Runner::open({.engine = options,
+                                                          .last_rows = last_rows(options),
+                                                          .states = serves,
+                                                          .tokenizer = true}));
   try {
     BEZEL_TRY(std::unique_ptr<Tokenizer> tokenizer, Tokenizer::load(runner->model().file()));
     return std::unique_ptr<LocalEngine>(
@@ -241,7 +240,7 @@ Result<std::unique_ptr<LocalEngine>> LocalEngine::open(const EngineOptions& opti
 }
 
 Result<std::unique_ptr<Engine>> Engine::load(const EngineOptions& options) {
-  BEZEL_TRY(std::unique_ptr<LocalEngine> engine, LocalEngine::open(options));
+  BEZEL_TRY(std::unique_ptr<LocalEngine> engine, LocalEngine::open(options, false));
   return std::unique_ptr<Engine>(std::move(engine));
 }
 

@@ -31,7 +31,8 @@ class LocalEngine final : public Engine {
  public:
   using OnEvent = std::function<bool(const Event&)>;
 
-  static Result<std::unique_ptr<LocalEngine>> open(const EngineOptions& options);
+  // `serves`: there is room to read whole chunks for embeddings.
+  static Result<std::unique_ptr<LocalEngine>> open(const EngineOptions& options, bool serves);
 
   const EngineInfo& info() const override { return info_; }
   Status store_prefixes() override;

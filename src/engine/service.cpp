@@ -119,7 +119,7 @@ Result<Ticket> LocalService::submit(Job job) {
 ServiceLoad LocalService::load() const {
   const std::lock_guard lock(mutex_);
   ServiceLoad load = load_;
-  load.waiting = inside_ - load.running;
+  load.waiting = std::max(0, inside_ - load.running);  // the last to end still counts as running
   return load;
 }
 
@@ -202,7 +202,7 @@ Result<std::unique_ptr<Service>> Service::start(const ServiceOptions& options) {
   if (options.queue < 0)
     return Error{Errc::BadInput,
                  fmt::format("a queue cannot have {} places; 0 or more", options.queue), ""};
-  BEZEL_TRY(auto engine, LocalEngine::open(options.engine));
+  BEZEL_TRY(auto engine, LocalEngine::open(options.engine, true));
   return std::unique_ptr<Service>(std::make_unique<LocalService>(std::move(engine), options.queue));
 }
 

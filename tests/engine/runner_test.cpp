@@ -54,6 +54,43 @@ TEST(Runner, AnyChunkGivesTheSameFingerprint) {
       EXPECT_EQ(print_of(*open_runner(chunk, threads), ids), want) << chunk << " " << threads;
 }
 
+// The states behind the last norm of a pass that reads every row.
+std::vector<float> states_of(bezel::Runner& runner, std::span<const TokenId> ids, bool logits) {
+  Batch batch;
+  batch.logits = logits;
+  for (std::size_t i = 0; i < ids.size(); ++i) batch.add(0, static_cast<int>(i), ids[i], true);
+  std::vector<float> out;
+  const auto tap = [&](std::string_view what, int, ConstMat x) {
+    for (int r = 0; what == "final_norm" && r < x.rows; ++r) {
+      const auto row = x.row_span(r);
+      out.insert(out.end(), row.begin(), row.end());
+    }
+  };
+  const Status passed = runner.pass(batch, tap, nullptr);
+  EXPECT_TRUE(passed) << (passed ? "" : passed.error().text());
+  return out;
+}
+
+TEST(Runner, PassesWithoutLogitsReadEveryRowInTheirPlannedMemoryWithTheSameStates) {
+  for (const char* fixture : {"e2b/model.gguf", "e2b-wide/Q4_0.gguf", "e4b", "12b", "26b-a4b",
+                              "26b-wide/Q4_0.gguf", "31b", "gemma3-270m", "gemma3-4b"})
+    for (const ActKind act : {ActKind::F32, ActKind::Int8})
+      for (const int chunk : {3, 80}) {
+        RunnerOptions o;
+        o.engine = tiny(text_fixture(fixture));
+        o.engine.act = act;
+        o.engine.chunk = chunk;
+        o.states = true;  // and logits of one row
+        const auto runner = bezel::Runner::open(o);
+        ASSERT_TRUE(runner) << runner.error().text();
+        EXPECT_EQ((*runner)->max_read(), 1);
+        ASSERT_EQ((*runner)->max_read(false), chunk);
+        const auto ids = random_prompt(chunk, 5);
+        const auto all = open_runner(chunk, 1, o.engine);
+        EXPECT_EQ(states_of(**runner, ids, false), states_of(*all, ids, true)) << fixture;
+      }
+}
+
 TEST(Runner, WeightsPackedForAnAnswerGiveTheSameRowsAndAreStated) {
   const auto ids = random_prompt(40, 1);
   EngineOptions packs = tiny(text_fixture("e2b-wide/Q4_0.gguf"));

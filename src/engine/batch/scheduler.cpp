@@ -177,20 +177,20 @@ void Scheduler::share_out() {
       *std::min_element(readers.begin(), readers.end(),
                         [&](std::size_t a, std::size_t b) { return left(a) < left(b); });
   int room = prompt_room(used, used > 0);
-  // All rows of a prompt that is scored are read: they share what is left when every sequence reads
-  // one row.
+  // All rows of a prompt that is scored are read. Such prompts share what is left when every
+  // sequence reads one row.
   int reads = runner_.max_read(wants_logits()) - static_cast<int>(slots_.size());
-  const auto give = [&](std::size_t i, int most) {
+  const auto give = [&](std::size_t i, int most, int most_reads) {
     const Sequence& s = *slots_[i].sequence;
     const int own = rows_[i] == 0 ? 1 : 0;
-    if (s.scores()) most = std::min(most, own + reads);
+    if (s.scores()) most = std::min(most, own + most_reads);
     const int n = std::min({room, most, left(i) - rows_[i]});
     rows_[i] += n;
     room -= n;
     if (s.scores() && n > 0) reads -= n - own;
   };
-  give(shortest, (room + 1) / 2);
-  for (const std::size_t i : readers) give(i, room);
+  give(shortest, (room + 1) / 2, (reads + 1) / 2);
+  for (const std::size_t i : readers) give(i, room, reads);
 }
 
 // The next ids of all parts are chosen, and the rows of prompts that are scored are looked at, as
