@@ -119,7 +119,8 @@ Result<Ticket> LocalService::submit(Job job) {
 ServiceLoad LocalService::load() const {
   const std::lock_guard lock(mutex_);
   ServiceLoad load = load_;
-  load.waiting = std::max(0, inside_ - load.running);  // the last to end still counts as running
+  load.running = std::min(load.running, inside_);  // one that has just ended is not
+  load.waiting = inside_ - load.running;
   return load;
 }
 
