@@ -245,7 +245,10 @@ TEST_F(Models, WhoHasLeftIsNotWaitedForAndLoadsNothing) {
     Client leaving(front_->port());
     leaving.send(request("POST", "/v1/completions", R"({"model":"other","prompt":"a"})"));
   }
-  std::this_thread::sleep_for(milliseconds(50));
+  // The server has noticed when only the talker and who asks here are connected.
+  for (int i = 0;
+       i < 600 && get("/metrics").body.find("bezel_connections 2\n") == std::string::npos; ++i)
+    std::this_thread::sleep_for(milliseconds(50));
   talking->close();
   EXPECT_EQ(json_of(chat("tiny").body)["model"], "tiny");
   EXPECT_EQ(loaded(), "tiny");
