@@ -246,9 +246,12 @@ TEST_F(Models, WhoHasLeftIsNotWaitedForAndLoadsNothing) {
     leaving.send(request("POST", "/v1/completions", R"({"model":"other","prompt":"a"})"));
   }
   // The server has noticed when only the talker and who asks here are connected.
-  for (int i = 0;
-       i < 600 && get("/metrics").body.find("bezel_connections 2\n") == std::string::npos; ++i)
+  bool noticed = false;
+  for (int i = 0; i < 600 && !noticed; ++i) {
     std::this_thread::sleep_for(milliseconds(50));
+    noticed = get("/metrics").body.find("bezel_connections 2\n") != std::string::npos;
+  }
+  EXPECT_TRUE(noticed);
   talking->close();
   EXPECT_EQ(json_of(chat("tiny").body)["model"], "tiny");
   EXPECT_EQ(loaded(), "tiny");
